@@ -1,0 +1,36 @@
+# Everything runs in .venv, which these targets make. VGG19's weights come from the environment
+# variable MNST_VGG19_WEIGHTS (a path), from Keras' cache, or from Keras' download.
+
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo 'make demo   paint a photo in two styles, into demo/'
+	@echo 'make test   run the tests'
+	@echo 'make lint   check style and types'
+	@echo 'make clean  remove what these made'
+
+.venv/installed: setup.cfg setup.py pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/mnst demo demo
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
