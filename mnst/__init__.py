@@ -1,0 +1,75 @@
+"""Mixed neural style transfer: one photo, painted in two or more styles at once.
+
+`import mnst` is quick and silent: TensorFlow is loaded by the first call that needs it.
+
+Example:
+    >>> import mnst
+    >>> result = mnst.stylize("photo.jpg", ["graffiti.jpg", "ink.jpg"], gamma=0.4)
+    >>> result.save("out.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mnst.features import vgg_layers
+    from mnst.images import load_image, read_settings, save_image
+    from mnst.losses import content_loss, gram_matrix, make_targets, style_loss, style_targets
+    from mnst.mixing import loss_ratio, relative_improvement
+    from mnst.recipes import ARTICLE, PAPER, TUTORIAL, Recipe
+    from mnst.training import DivergenceError, StepRecord, Trainer
+    from mnst.transfer import Result, StyleTransfer, stylize
+    from mnst.weights import WeightsError
+
+# Which room each public name lives in. The rooms are imported on first use (PEP 562), because
+# some of them import TensorFlow, which takes seconds.
+_ROOMS = {
+    "features": ("vgg_layers",),
+    "images": ("load_image", "read_settings", "save_image"),
+    "losses": ("content_loss", "gram_matrix", "make_targets", "style_loss", "style_targets"),
+    "mixing": ("loss_ratio", "relative_improvement"),
+    "recipes": ("ARTICLE", "PAPER", "TUTORIAL", "Recipe"),
+    "training": ("DivergenceError", "StepRecord", "Trainer"),
+    "transfer": ("Result", "StyleTransfer", "stylize"),
+    "weights": ("WeightsError",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "ARTICLE",
+    "PAPER",
+    "TUTORIAL",
+    "DivergenceError",
+    "Recipe",
+    "Result",
+    "StepRecord",
+    "StyleTransfer",
+    "Trainer",
+    "WeightsError",
+    "content_loss",
+    "gram_matrix",
+    "load_image",
+    "loss_ratio",
+    "make_targets",
+    "read_settings",
+    "relative_improvement",
+    "save_image",
+    "style_loss",
+    "style_targets",
+    "stylize",
+    "vgg_layers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'mnst' has no attribute {name!r}")
+    value = getattr(import_module(f"mnst.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,63 @@
+"""TensorFlow and Keras, imported without their log noise.
+
+Every room that computes takes `tf` and `keras` from here, so that they are imported in one way.
+TensorFlow writes lines about CPU instructions and missing CUDA drivers to the C++ standard error,
+some of them before it looks at TF_CPP_MIN_LOG_LEVEL. They are kept back during the import; every
+other line still comes through. Where the caller has set TF_CPP_MIN_LOG_LEVEL, nothing is touched.
+`mnst info` tells what those lines would have told about a GPU.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+
+_NOISE = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog"
+    rb"|To enable the following instructions:"
+    rb"|[IWE]\d{4} \d\d:\d\d:"  # absl: I0000 00:00:1795216468.357475 2162 port.cc:153] ...
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:[\d.]+: [IWE] "  # TensorFlow up to 2.18
+)
+
+
+@contextlib.contextmanager
+def _without_log_noise() -> Iterator[None]:
+    """Holds back what is written to file descriptor 2, and passes on all but the noise."""
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a process without standard error has no noise either
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            kept = b"".join(line for line in held if not _NOISE.match(line))
+            if kept:
+                os.write(2, kept)
+
+
+# Only TensorFlow can run the loop (GradientTape, tf.function), whatever ~/.keras/keras.json says.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+with _without_log_noise():
+    import keras
+    import tensorflow as tf
+
+if keras.config.backend() != "tensorflow":
+    raise RuntimeError(
+        f"mnst needs Keras on TensorFlow, but this process runs Keras on "
+        f"{keras.config.backend()}: unset KERAS_BACKEND, or set it to tensorflow, before keras "
+        f"is imported"
+    )
+
+__all__ = ["keras", "tf"]
