@@ -1,0 +1,261 @@
+"""Gram matrices, content loss, style loss, and the mixed objective, in the tutorial's vocabulary.
+
+Whatever the network computes in, Gram matrices and losses are float32: summed Grams reach 1e10
+and their squares 1e20, which float16 can't hold, and a mean over so many terms needs the mantissa.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mnst._tensorflow import tf
+from mnst.recipes import ContentReduction, GramKind, Recipe, StyleReduction
+
+Tensor = Any
+Features = Mapping[str, Tensor]
+
+
+def gram_matrix(features: Tensor, *, kind: GramKind = "sum") -> Tensor:
+    """Returns the Gram matrix G = F F^T of a layer (paper, eq. 3).
+
+    Args:
+        features: Activations [B, H, W, N], any float dtype.
+        kind: "sum" over the M = H * W positions (article, paper), or their "mean" (TensorFlow's
+            tutorial).
+
+    Returns:
+        float32 [B, N, N].
+
+    Example:
+        >>> import mnst, numpy as np
+        >>> mnst.gram_matrix(np.ones((1, 4, 5, 2), "float32"))[0].numpy().tolist()
+        [[20.0, 20.0], [20.0, 20.0]]
+    """
+    features = tf.cast(features, tf.float32)
+    gram = tf.linalg.einsum("bijc,bijd->bcd", features, features)
+    return gram / _positions(features) if kind == "mean" else gram
+
+
+def content_loss(
+    features: Tensor, target: Tensor, *, reduction: ContentReduction = "mean"
+) -> Tensor:
+    """Returns how far a layer's activations are from the content image's.
+
+    Args:
+        features: F(x), activations of the picture, [B, H, W, N].
+        target: F(c), those of the content image, same shape.
+        reduction: "mean" of the squared differences (article, tutorial), or "half_sum", half
+            their sum (paper, eq. 2).
+
+    Returns:
+        float32 [B].
+
+    Example:
+        >>> import mnst, numpy as np
+        >>> f = np.ones((1, 2, 2, 3), "float32")
+        >>> float(mnst.content_loss(f, 3 * f)[0]), float(
+        ...     mnst.content_loss(f, 3 * f, reduction="half_sum")[0]
+        ... )
+        (4.0, 24.0)
+    """
+    squared = tf.math.squared_difference(tf.cast(features, tf.float32), tf.cast(target, tf.float32))
+    if reduction == "half_sum":
+        return 0.5 * tf.reduce_sum(squared, axis=[-3, -2, -1])
+    return tf.reduce_mean(squared, axis=[-3, -2, -1])
+
+
+def style_loss(
+    gram: Tensor,
+    target: Tensor,
+    *,
+    reduction: StyleReduction = "mean",
+    positions: Tensor | int | None = None,
+) -> Tensor:
+    """Returns how far a layer's Gram matrix is from a style's.
+
+    Args:
+        gram: G, the picture's, [..., N, N].
+        target: A, the style's, brought to the picture's number of positions; broadcast with
+            `gram`.
+        reduction: "mean" over the N x N squared differences (article, tutorial), or "gatys",
+            E = 1/(4 N^2 M^2) times their sum (paper, eq. 4).
+        positions: M, the picture's number of positions at that layer; "gatys" needs it.
+
+    Returns:
+        float32 [...].
+
+    Raises:
+        ValueError: If "gatys" is asked for without `positions`.
+
+    Example:
+        >>> import mnst, numpy as np
+        >>> gram, target = np.zeros((1, 2, 2), "float32"), np.full((1, 2, 2), 6, "float32")
+        >>> float(mnst.style_loss(gram, target)[0])
+        36.0
+        >>> float(mnst.style_loss(gram, target, reduction="gatys", positions=3)[0])
+        1.0
+    """
+    mean = tf.reduce_mean(tf.math.squared_difference(gram, target), axis=[-2, -1])
+    if reduction == "mean":
+        return mean
+    if positions is None:
+        raise ValueError("reduction 'gatys' needs positions, the picture's H * W at that layer")
+    # 1/(4 N^2 M^2) sum = 1/(4 M^2) mean, since the mean is over N^2 entries.
+    return mean / (4.0 * tf.cast(positions, tf.float32) ** 2)
+
+
+class Targets(NamedTuple):
+    """All that the loss of a picture is measured against: tensors only, so a `tf.function` takes
+    new targets of the same shapes without being traced again.
+
+    Attributes:
+        content: Layer to F(c), [1, H, W, N].
+        styles: Layer to the Gram matrices A_k of the K styles, [K, N, N].
+        mixed: Layer to their mean, weighted with `shares`, [N, N].
+        shares: g_k * sigma_k, [K].
+        weight: Their sum, [].
+        alpha: Weight of the content loss, [].
+        beta: Weight of the style loss, [].
+    """
+
+    content: dict[str, Tensor]
+    styles: dict[str, Tensor]
+    mixed: dict[str, Tensor]
+    shares: Tensor
+    weight: Tensor
+    alpha: Tensor
+    beta: Tensor
+
+
+def style_targets(
+    styles: Iterable[Features], content: Features, recipe: Recipe
+) -> dict[str, Tensor]:
+    """Returns the styles' Gram matrices, brought to the content image's number of positions.
+
+    A summed Gram grows with the number of positions M, so a style's is multiplied by
+    M_content / M_style; neither text says it, but without it a style image of another size asks
+    for another brightness of the activations. A mean Gram needs nothing.
+
+    Args:
+        styles: Features of each style image; they may differ in size. They are looked at one
+            after the other, so a generator needs the memory of one.
+        content: Features of the content image.
+        recipe: Which layers, and which kind of Gram.
+
+    Returns:
+        Layer to float32 [K, N, N].
+    """
+    layers = [layer for layer, _ in recipe.style_layers]
+    means = [
+        {layer: gram_matrix(features[layer], kind="mean")[0] for layer in layers}
+        for features in styles
+    ]
+    scales = {
+        layer: _positions(content[layer]) if recipe.gram == "sum" else 1.0 for layer in layers
+    }
+    return {layer: scales[layer] * tf.stack([gram[layer] for gram in means]) for layer in layers}
+
+
+def make_targets(
+    content: Features,
+    styles: Mapping[str, Tensor],
+    recipe: Recipe,
+    *,
+    gamma: Sequence[float],
+    sigma: Sequence[float],
+) -> Targets:
+    """Puts together what a run is measured against.
+
+    Args:
+        content: Features of the content image.
+        styles: From `style_targets`.
+        recipe: Whose layers, alpha and beta are used.
+        gamma: Share g_k of each style, in sum 1.
+        sigma: Calibration sigma_k of each style.
+
+    Returns:
+        The targets, with the weighted mean of the styles' Gram matrices.
+    """
+    shares = [float(g) * float(s) for g, s in zip(gamma, sigma, strict=True)]
+    weight = math.fsum(shares)
+    # Summed in float64, so that the order of the styles does not show in the picture.
+    weights = tf.constant([share / weight for share in shares], tf.float64)
+    mixed = {
+        layer: tf.cast(tf.tensordot(weights, tf.cast(grams, tf.float64), axes=1), tf.float32)
+        for layer, grams in styles.items()
+    }
+    return Targets(
+        content={layer: tf.cast(content[layer], tf.float32) for layer, _ in recipe.content_layers},
+        styles=dict(styles),
+        mixed=mixed,
+        shares=tf.constant(shares, tf.float32),
+        weight=tf.constant(weight, tf.float32),
+        alpha=tf.constant(recipe.alpha, tf.float32),
+        beta=tf.constant(recipe.beta, tf.float32),
+    )
+
+
+def mixed_losses(
+    features: Features, targets: Targets, recipe: Recipe
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns what to differentiate, and every loss by name.
+
+    The total is `alpha * L_content + beta * sum_k g_k sigma_k L_style_k` (article, fig. 7; paper,
+    eq. 7). Differentiating it as it stands costs a pass per style. But with fixed weights a sum of
+    squared errors against several targets is one squared error against their weighted mean, plus
+    the styles' own spread about it, which no picture changes:
+
+        sum_k w_k |G - A_k|^2  =  W |G - A|^2  +  sum_k w_k |A_k - A|^2,
+        W = sum_k w_k,  A = sum_k w_k A_k / W.
+
+    So the objective that is differentiated holds one style, the weighted mean, and a step costs the
+    same whatever the number of styles. The total and the styles' own losses are only measured.
+
+    Args:
+        features: Those of the picture, [1, H, W, N] each.
+        targets: From `make_targets`.
+        recipe: Which layers, weights and reductions.
+
+    Returns:
+        The objective, float32 [], whose gradient is the total's; and a dict with "content",
+        "style_1" .. "style_K" and "total", float32 [] each, the styles' without g, sigma and
+        beta.
+    """
+    grams = {layer: gram_matrix(features[layer], kind=recipe.gram) for layer in targets.styles}
+
+    def style(against: Mapping[str, Tensor]) -> Tensor:
+        return tf.add_n(
+            [
+                weight
+                * style_loss(
+                    grams[layer],
+                    against[layer],
+                    reduction=recipe.style_reduction,
+                    positions=_positions(features[layer]),
+                )
+                for layer, weight in recipe.style_layers
+            ]
+        )
+
+    content = tf.add_n(
+        [
+            weight
+            * content_loss(
+                features[layer], targets.content[layer], reduction=recipe.content_reduction
+            )[0]
+            for layer, weight in recipe.content_layers
+        ]
+    )
+    mixed = style(targets.mixed)[0]
+    objective = targets.alpha * content + targets.beta * targets.weight * mixed
+    each = style(targets.styles)
+    total = targets.alpha * content + targets.beta * tf.tensordot(targets.shares, each, axes=1)
+    named = {f"style_{k}": loss for k, loss in enumerate(tf.unstack(each), start=1)}
+    return objective, {"content": content, **named, "total": total}
+
+
+def _positions(features: Tensor) -> Tensor:
+    shape = tf.shape(features)
+    return tf.cast(shape[1] * shape[2], tf.float32)

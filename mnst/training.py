@@ -1,0 +1,192 @@
+"""The optimisation loop: Adam with exponential decay, a GradientTape, a generator of step records.
+
+The loop knows features and losses, never a file name or a style's picture. It prints nothing and
+shows nothing: progress bars, previews, early stopping and callbacks all consume its records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnst._tensorflow import keras, tf
+from mnst.losses import Targets, Tensor, mixed_losses
+from mnst.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What is known of the picture after so many steps.
+
+    Attributes:
+        step: How many steps it has behind it; 0 is the start.
+        losses: "content", "style_1" .. "style_K" and "total", of this very picture. The style
+            losses are L_style_k, without gamma, sigma and beta.
+        learning_rate: That of the step which led here; of the first step, at the start.
+        seconds: Since the run began.
+        image: The picture, float32 [1, H, W, 3], 0..255. Who keeps a record keeps its picture;
+            `numbers()` is the record without it.
+    """
+
+    step: int
+    losses: dict[str, float]
+    learning_rate: float
+    seconds: float
+    image: Tensor | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def numbers(self) -> StepRecord:
+        """Returns the record without its picture."""
+        return dataclasses.replace(self, image=None)
+
+
+class DivergenceError(ArithmeticError):
+    """A loss, or the picture itself, turned NaN or infinite.
+
+    Attributes:
+        step: After how many steps.
+        term: Which loss, by its name in a record; "picture", if the losses did not show it.
+        best: The record with the lowest total loss before that, with its picture; None if there
+            was none.
+        result: The same as a `Result`, where `stylize` raised the error.
+    """
+
+    def __init__(self, step: int, term: str, value: float, best: StepRecord | None) -> None:
+        what = "picture" if term == "picture" else f"{term} loss"
+        super().__init__(
+            f"the {what} became {value} after step {step}; try a lower learning_rate or weights, "
+            f"or precision='float32'"
+        )
+        self.step = step
+        self.term = term
+        self.best = best
+        self.result: Any = None
+
+
+class Trainer:
+    """Paints one picture: holds it, its optimiser, and the compiled step.
+
+    The step is traced once for a picture size; new targets of the same shapes and new starts
+    reuse it.
+
+    Args:
+        extractor: From float32 [1, H, W, 3], 0..255, to a dict of layer name to features that has
+            all of the recipe's layers; `vgg_layers` makes one.
+        recipe: Losses and optimiser.
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+
+    Attributes:
+        image: The picture, a Keras variable [1, H, W, 3].
+        schedule: Keras' ExponentialDecay of the learning rate.
+        optimizer: Keras' Adam with that schedule.
+        train_step: A `tf.function`: one step of the optimiser.
+        measure: A `tf.function`: the losses of a picture, without a step.
+
+    Example:
+        A loop of one's own; `content` and `style` are images from `mnst.load_image`:
+
+        >>> recipe = mnst.ARTICLE  # doctest: +SKIP
+        >>> extractor = mnst.vgg_layers(recipe.layers)  # doctest: +SKIP
+        >>> features = extractor(content)  # doctest: +SKIP
+        >>> grams = mnst.style_targets([extractor(style)], features, recipe)  # doctest: +SKIP
+        >>> targets = mnst.make_targets(features, grams, recipe, gamma=[1], sigma=[1])
+        ... # doctest: +SKIP
+        >>> trainer = mnst.Trainer(extractor, recipe, *content.shape[1:3])  # doctest: +SKIP
+        >>> for record in trainer.run(content, targets, steps=100):  # doctest: +SKIP
+        ...     print(record.step, record.losses["total"])
+    """
+
+    def __init__(
+        self, extractor: Callable[[Tensor], Any], recipe: Recipe, height: int, width: int
+    ) -> None:
+        self.extractor = extractor
+        self.recipe = recipe
+        self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
+        self.schedule = keras.optimizers.schedules.ExponentialDecay(
+            recipe.learning_rate, recipe.decay_steps, recipe.decay_rate
+        )
+        self.optimizer = keras.optimizers.Adam(
+            self.schedule,
+            beta_1=recipe.beta_1,
+            beta_2=recipe.beta_2,
+            epsilon=recipe.epsilon,
+        )
+        self.optimizer.build([self.image])
+        self.train_step = tf.function(self._train_step)
+        self.measure = tf.function(self._measure)
+
+    def run(self, start: Any, targets: Targets, *, steps: int) -> Iterator[StepRecord]:
+        """Yields the record of the start and of every step: `steps` + 1 records.
+
+        Stop by leaving the loop; the last record has the picture so far.
+
+        Args:
+            start: The picture to begin with, [1, H, W, 3], 0..255.
+            targets: From `mnst.make_targets`.
+            steps: How many steps.
+
+        Raises:
+            DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
+        """
+        self._reset(start)
+        best = None
+        began = time.perf_counter()
+        for step in range(steps + 1):
+            # A step measures the picture before it changes it. So the record of a picture is made
+            # by the step that follows, and the last picture is only measured.
+            image, measured = (self.train_step if step < steps else self.measure)(targets)
+            values = _to_floats(measured)
+            for term, value in values.items():
+                if not math.isfinite(value):
+                    raise DivergenceError(step, term, value, best)
+            del values["picture"]
+            record = StepRecord(
+                step=step,
+                losses=values,
+                learning_rate=float(self.schedule(max(step - 1, 0))),
+                seconds=time.perf_counter() - began,
+                image=image,
+            )
+            if best is None or record.losses["total"] < best.losses["total"]:
+                best = record
+            yield record
+
+    def _reset(self, start: Any) -> None:
+        self.image.assign(start)
+        for variable in self.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+
+    def _train_step(self, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+        image = tf.identity(self.image.value)
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            objective, losses = mixed_losses(self.extractor(image), targets, self.recipe)
+        gradient = tape.gradient(objective, image)
+        self.optimizer.apply([gradient], [self.image])
+        self.image.assign(tf.clip_by_value(self.image.value, 0.0, 255.0))
+        return image, _with_picture(losses, image)
+
+    def _measure(self, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+        image = tf.identity(self.image.value)
+        _, losses = mixed_losses(self.extractor(image), targets, self.recipe)
+        return image, _with_picture(losses, image)
+
+
+def _with_picture(losses: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
+    """Adds a number that is finite if the picture is.
+
+    The losses do not tell: TensorFlow's ReLU makes a 0 of NaN on some devices, and an overflow in
+    the gradient would go on unseen with a black picture.
+    """
+    return {**losses, "picture": tf.reduce_mean(image)}
+
+
+def _to_floats(losses: dict[str, Tensor]) -> dict[str, float]:
+    values = tf.stack(list(losses.values())).numpy()  # one copy from the device, not one a loss
+    return dict(zip(losses, values.tolist(), strict=True))

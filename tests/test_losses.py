@@ -1,0 +1,239 @@
+"""Losses and Gram matrices against float64 NumPy, written from the texts' formulas."""
+
+import numpy as np
+import pytest
+
+import mnst
+from mnst._tensorflow import keras, tf
+from mnst.losses import make_targets, mixed_losses, style_targets
+
+RECIPES = [mnst.ARTICLE, mnst.PAPER, mnst.TUTORIAL]
+# Two tiny layers stand for VGG19's in all three recipes' ways of measuring.
+LAYERS = {"content_layers": {"deep": 0.7}, "style_layers": {"shallow": 1.0, "deep": 0.3}}
+
+
+def recipe_on_tiny(recipe):
+    return recipe.replace(**LAYERS)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(17)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    """A network of two convolutions and a pool, with smooth activations: differences of losses
+    then have no kinks to stumble over."""
+    keras.utils.set_random_seed(7)
+    rgb = keras.Input((None, None, 3))
+    shallow = keras.layers.Conv2D(4, 3, padding="same", activation="softplus")(rgb / 255.0)
+    deep = keras.layers.Conv2D(6, 3, padding="same", activation="softplus")(
+        keras.layers.AveragePooling2D(2)(shallow)
+    )
+    return keras.Model(rgb, {"shallow": shallow, "deep": deep})
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """A content image and three styles of other sizes, smaller and larger."""
+    random = np.random.default_rng(3)
+    sizes = [(10, 13), (8, 21), (24, 9), (10, 13)]
+    return [random.uniform(0, 255, (1, *size, 3)).astype(np.float32) for size in sizes]
+
+
+def gram64(features):
+    flat = np.asarray(features, np.float64).reshape(-1, features.shape[-1])
+    return flat.T @ flat
+
+
+def losses64(recipe, of_x, of_content, of_styles, gamma, sigma):
+    """Every loss by the formulas of the article and the paper, in float64."""
+    style = np.zeros(len(of_styles))
+    for layer, weight in recipe.style_layers:
+        positions = np.prod(of_x[layer].shape[1:3])
+        channels = of_x[layer].shape[-1]
+        gram = gram64(of_x[layer])
+        for k, features in enumerate(of_styles):
+            target = gram64(features[layer]) * positions / np.prod(features[layer].shape[1:3])
+            squared = (gram - target) ** 2
+            if recipe.gram == "mean":
+                squared /= positions**2
+            if recipe.style_reduction == "gatys":
+                style[k] += weight * squared.sum() / (4 * channels**2 * positions**2)
+            else:
+                style[k] += weight * squared.mean()
+    content = 0.0
+    for layer, weight in recipe.content_layers:
+        squared = (np.float64(of_x[layer]) - np.float64(of_content[layer])) ** 2
+        halved = recipe.content_reduction == "half_sum"
+        content += weight * (squared.sum() / 2 if halved else squared.mean())
+    total = recipe.alpha * content + recipe.beta * np.dot(np.multiply(gamma, sigma), style)
+    named = {f"style_{k}": loss for k, loss in enumerate(style, start=1)}
+    return {"total": total, "content": content, **named}
+
+
+def measure(extractor, recipe, x, content, styles, gamma, sigma):
+    of_content = extractor(content)
+    grams = style_targets(map(extractor, styles), of_content, recipe)
+    targets = make_targets(of_content, grams, recipe, gamma=gamma, sigma=sigma)
+    return mixed_losses(extractor(x), targets, recipe)
+
+
+def test_gram_is_the_paper_s_equation_3(rng):
+    features = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
+    flat = features.astype(np.float64).reshape(2, 35, 3)
+    expected = np.einsum("bkc,bkd->bcd", flat, flat)
+    np.testing.assert_allclose(mnst.gram_matrix(features), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        mnst.gram_matrix(features, kind="mean"), expected / 35, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_gram_of_bfloat16_is_summed_in_float32():
+    """2^20 ones: a sum in bfloat16 would stop at 256."""
+    gram = mnst.gram_matrix(tf.ones((1, 1024, 1024, 1), tf.bfloat16))
+    assert gram.dtype == tf.float32
+    assert float(gram[0, 0, 0]) == 2**20
+
+
+def test_grams_as_large_as_vgg_s_stay_finite_when_squared():
+    gram = mnst.gram_matrix(tf.fill((1, 512, 512, 2), 800.0))
+    loss = mnst.style_loss(gram, tf.zeros_like(gram))
+    assert float(loss[0]) == pytest.approx((512 * 512 * 800.0**2) ** 2, rel=1e-5)
+
+
+def test_gatys_needs_the_positions():
+    with pytest.raises(ValueError, match="positions"):
+        mnst.style_loss(tf.zeros((1, 2, 2)), tf.zeros((1, 2, 2)), reduction="gatys")
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    ("gamma", "sigma"), [((0.3, 0.7, 0.0), (1, 1, 1)), ((0.2, 0.3, 0.5), (1, 1.9, 0.4))]
+)
+def test_every_loss_equals_numpy_in_float64(extractor, pictures, recipe, gamma, sigma, rng):
+    recipe = recipe_on_tiny(recipe)
+    content, *styles = pictures
+    x = rng.uniform(0, 255, content.shape).astype(np.float32)
+    _, losses = measure(extractor, recipe, x, content, styles, gamma, sigma)
+    expected = losses64(
+        recipe,
+        *({name: f.numpy() for name, f in extractor(image).items()} for image in (x, content)),
+        [{name: f.numpy() for name, f in extractor(style).items()} for style in styles],
+        gamma,
+        sigma,
+    )
+    assert losses.keys() == expected.keys()
+    for name, value in expected.items():
+        assert float(losses[name]) == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_gradient_is_that_of_the_total(extractor, pictures, recipe, rng):
+    """The objective that is differentiated holds one mixed target; the total holds them all."""
+    recipe = recipe_on_tiny(recipe)
+    content, *styles = pictures
+    gamma, sigma = (0.2, 0.3, 0.5), (1, 1.9, 0.4)
+    x = tf.constant(rng.uniform(0, 255, content.shape), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        objective, losses = measure(extractor, recipe, x, content, styles, gamma, sigma)
+        total = losses["total"]
+    of_objective = tape.gradient(objective, x).numpy()
+    scale = np.abs(of_objective).max()
+    np.testing.assert_allclose(of_objective, tape.gradient(total, x), atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_gradient_agrees_with_finite_differences(extractor, pictures, recipe, rng):
+    """Along random directions, the total measured in float64 by NumPy."""
+    recipe = recipe_on_tiny(recipe)
+    content, *styles = pictures
+    gamma, sigma = (0.2, 0.3, 0.5), (1, 1.9, 0.4)
+    forward = float64_copy(extractor)
+    of_content, of_styles = forward(content), [forward(style) for style in styles]
+    x = rng.uniform(0, 255, content.shape)
+    watched = tf.constant(x, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        objective, _ = measure(extractor, recipe, watched, content, styles, gamma, sigma)
+    gradient = tape.gradient(objective, watched).numpy().astype(np.float64)
+    for _ in range(5):
+        direction = rng.normal(size=x.shape)
+        ahead, behind = (
+            losses64(recipe, forward(x + step), of_content, of_styles, gamma, sigma)["total"]
+            for step in (1e-3 * direction, -1e-3 * direction)
+        )
+        difference = (ahead - behind) / 2e-3
+        along = np.sum(gradient * direction)
+        assert along == pytest.approx(difference, rel=1e-3, abs=1e-4 * np.linalg.norm(gradient))
+
+
+def float64_copy(extractor):
+    """The tiny network in float64, as a function to NumPy arrays."""
+
+    def in_float64(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
+
+    weights = [w.astype(np.float64) for w in extractor.get_weights()]
+    shallow, deep = (
+        in_float64(layer) for layer in extractor.layers if isinstance(layer, keras.layers.Conv2D)
+    )
+    pool = keras.layers.AveragePooling2D(2, dtype="float64")
+
+    def forward(image):
+        first = shallow(tf.constant(image, tf.float64) / 255.0)
+        second = deep(pool(first))
+        return {"shallow": first.numpy(), "deep": second.numpy()}
+
+    forward(np.zeros((1, 4, 4, 3)))
+    shallow.set_weights(weights[:2])
+    deep.set_weights(weights[2:])
+    return forward
+
+
+def test_gamma_one_is_the_single_style_run_of_style_1(extractor, pictures):
+    recipe = recipe_on_tiny(mnst.ARTICLE)
+    content, first, second, _ = pictures
+    both, _ = measure(extractor, recipe, content + 1, content, [first, second], (1, 0), (1, 1))
+    alone, _ = measure(extractor, recipe, content + 1, content, [first], (1,), (1,))
+    assert float(both) == float(alone)
+
+
+def test_permuting_styles_with_their_shares_changes_nothing(extractor, pictures):
+    recipe = recipe_on_tiny(mnst.ARTICLE)
+    content, *styles = pictures
+    order = [2, 0, 1]
+    gamma, sigma = np.array([0.2, 0.3, 0.5]), np.array([1, 1.9, 0.4])
+    objective, losses = measure(extractor, recipe, content + 1, content, styles, gamma, sigma)
+    shuffled, renamed = measure(
+        extractor,
+        recipe,
+        content + 1,
+        content,
+        [styles[k] for k in order],
+        gamma[order],
+        sigma[order],
+    )
+    assert float(shuffled) == float(objective)
+    assert float(renamed["total"]) == pytest.approx(float(losses["total"]), rel=1e-6)
+    for place, k in enumerate(order, start=1):
+        assert float(renamed[f"style_{place}"]) == float(losses[f"style_{k + 1}"])
+
+
+@pytest.mark.parametrize("tiles", [(1, 2), (3, 1), (2, 2)])
+def test_a_larger_style_has_the_same_target_per_position(tiles):
+    """A style whose activations repeat has a larger summed Gram, and the same target."""
+    recipe = recipe_on_tiny(mnst.ARTICLE)
+    random = np.random.default_rng(5)
+    features = {
+        name: random.normal(size=(1, 4, 6, 3)).astype(np.float32) for name in ("shallow", "deep")
+    }
+    tiled = {name: np.tile(f, (1, *tiles, 1)) for name, f in features.items()}
+    content = {name: np.zeros((1, 5, 9, 3), np.float32) for name in features}
+    small = style_targets([features], content, recipe)
+    large = style_targets([tiled], content, recipe)
+    for layer in small:
+        np.testing.assert_allclose(small[layer], large[layer], rtol=1e-5)
+        np.testing.assert_allclose(small[layer][0], gram64(features[layer]) * 45 / 24, rtol=1e-5)

@@ -1,0 +1,152 @@
+"""The loop on a tiny network: against Adam written out in NumPy, and against bad behaviour."""
+
+import collections
+import itertools
+
+import numpy as np
+import pytest
+
+import mnst
+from mnst._tensorflow import keras, tf
+from mnst.losses import make_targets, mixed_losses, style_targets
+from mnst.training import DivergenceError, Trainer
+
+RECIPE = mnst.ARTICLE.replace(
+    content_layers={"features": 1.0},
+    style_layers={"features": 1.0},
+    learning_rate=3.0,
+    decay_steps=7,
+    decay_rate=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A tiny network, a content image, and the targets of two styles."""
+    keras.utils.set_random_seed(11)
+    rgb = keras.Input((None, None, 3))
+    features = keras.layers.Conv2D(5, 3, padding="same", activation="softplus")(rgb / 255.0)
+    extractor = keras.Model(rgb, {"features": features})
+    random = np.random.default_rng(1)
+    content, *styles = random.uniform(0, 255, (3, 1, 12, 9, 3)).astype(np.float32)
+    grams = style_targets(map(extractor, styles), extractor(content), RECIPE)
+    targets = make_targets(extractor(content), grams, RECIPE, gamma=(0.4, 0.6), sigma=(1, 1))
+    return extractor, content, targets
+
+
+def test_the_loop_is_adam_with_exponential_decay(scene):
+    extractor, content, targets = scene
+    records = list(Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=12))
+    x, m, v = content.astype(np.float64), 0.0, 0.0
+    for step in range(12):
+        np.testing.assert_allclose(records[step].image, x, atol=2e-2)
+        image = tf.constant(x, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            objective, _ = mixed_losses(extractor(image), targets, RECIPE)
+        g = tape.gradient(objective, image).numpy().astype(np.float64)
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g * g
+        rate = 3.0 * 0.5 ** (step / 7)
+        assert records[step + 1].learning_rate == pytest.approx(rate)
+        corrected = rate * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+        x = np.clip(x - corrected * m / (np.sqrt(v) + RECIPE.epsilon), 0, 255)
+    np.testing.assert_allclose(records[-1].image, x, atol=2e-2)
+
+
+def test_a_record_s_losses_are_those_of_its_picture(scene):
+    extractor, content, targets = scene
+    for record in Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=3):
+        _, losses = mixed_losses(extractor(record.image), targets, RECIPE)
+        assert record.losses == pytest.approx({k: float(v) for k, v in losses.items()}, rel=1e-4)
+
+
+def test_the_records_count_from_the_start_to_the_last_step(scene):
+    extractor, content, targets = scene
+    records = list(Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=5))
+    assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(records[0].image, content)
+    assert records[0].losses["content"] == pytest.approx(0, abs=1e-8)
+    assert records[-1].losses["total"] < records[0].losses["total"]
+    assert all(a.seconds < b.seconds for a, b in itertools.pairwise(records))
+
+
+def test_pixels_stay_in_range(scene):
+    extractor, content, targets = scene
+    wild = RECIPE.replace(learning_rate=100.0)
+    *_, last = Trainer(extractor, wild, 12, 9).run(content, targets, steps=5)
+    assert np.min(last.image) >= 0
+    assert np.max(last.image) <= 255
+
+
+def test_a_trainer_starts_afresh_and_is_traced_once(scene):
+    extractor, content, targets = scene
+    trainer = Trainer(extractor, RECIPE, 12, 9)
+    *_, first = trainer.run(content, targets, steps=4)
+    other = targets._replace(shares=targets.shares[::-1], mixed=targets.mixed)
+    list(trainer.run(255 - content, other, steps=9))
+    *_, again = trainer.run(content, targets, steps=4)
+    np.testing.assert_array_equal(first.image, again.image)
+    assert trainer.train_step.experimental_get_tracing_count() == 1
+    assert trainer.measure.experimental_get_tracing_count() == 1
+
+
+def test_leaving_the_loop_leaves_the_last_record_s_picture(scene):
+    extractor, content, targets = scene
+    *_, four = Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=4)
+    for record in Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=100):
+        if record.step == 4:
+            break
+    np.testing.assert_array_equal(record.image, four.image)
+
+
+def test_a_record_without_its_picture_keeps_its_numbers(scene):
+    extractor, content, targets = scene
+    record = next(iter(Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=1)))
+    assert record.numbers() == record
+    assert record.numbers().image is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best(scene, bad):
+    """The network breaks when the picture has changed by enough, as an overflow would."""
+    extractor, content, targets = scene
+
+    def breaks(image):
+        moved = tf.reduce_max(tf.abs(image - content))
+        spoilt = tf.where(moved > 8.0, bad, 1.0)
+        return {"features": extractor(image)["features"] * spoilt}
+
+    seen = []
+    run = Trainer(breaks, RECIPE, 12, 9).run(content, targets, steps=50)
+    with pytest.raises(DivergenceError, match=f"the content loss became {bad} after") as raised:
+        collections.deque(map(seen.append, run))
+    assert 1 < len(seen) < 50
+    assert raised.value.step == len(seen)
+    best = min(seen, key=lambda record: record.losses["total"])
+    assert raised.value.best is best
+
+
+def test_a_start_that_is_broken_has_no_best(scene):
+    extractor, content, targets = scene
+    with pytest.raises(DivergenceError, match="after step 0") as raised:
+        list(Trainer(extractor, RECIPE, 12, 9).run(content * np.nan, targets, steps=1))
+    assert raised.value.best is None
+
+
+def test_a_gradient_that_overflows_is_seen_in_the_picture(scene):
+    """The losses stay finite: with ReLU, a NaN picture looks black to the network."""
+    _, content, targets = scene
+
+    @tf.custom_gradient
+    def overflowing(image):
+        return image, lambda upstream: upstream * np.inf
+
+    def black_if_nan(image):
+        seen = tf.where(tf.math.is_nan(image), 0.0, overflowing(image))
+        return {"features": tf.tile(seen, (1, 1, 1, 2))[..., :5]}
+
+    with pytest.raises(DivergenceError, match="the picture became nan after step 1") as raised:
+        list(Trainer(black_if_nan, RECIPE, 12, 9).run(content, targets, steps=9))
+    assert raised.value.term == "picture"
+    assert raised.value.best.step == 0
