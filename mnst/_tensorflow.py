@@ -3,7 +3,7 @@
 Every room that computes takes `tf` and `keras` from here, so that they are imported in one way.
 TensorFlow writes lines about CPU instructions and missing CUDA drivers to the C++ standard error,
 some of them before it looks at TF_CPP_MIN_LOG_LEVEL. They are kept back during the import; every
-other line still comes through. Where the caller has set TF_CPP_MIN_LOG_LEVEL, nothing is touched.
+other line still comes through. Where TF_CPP_MIN_LOG_LEVEL asks for more, nothing is touched.
 `mnst info` tells what those lines would have told about a GPU.
 """
 
@@ -24,10 +24,10 @@ _NOISE = re.compile(
 @contextlib.contextmanager
 def _without_log_noise() -> Iterator[None]:
     """Holds back what is written to file descriptor 2, and passes on all but the noise."""
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    # Processes that this one starts inherit the 3, and are to be as quiet.
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
         stderr = os.dup(2)
     except OSError:  # a process without standard error has no noise either

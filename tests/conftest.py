@@ -1,0 +1,95 @@
+"""What several test files need: weights of random numbers, and a server on this machine."""
+
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("weights") and not os.environ.get("MNST_VGG19_WEIGHTS"):
+        pytest.skip("MNST_VGG19_WEIGHTS is not set")
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory):
+    """The path of weights for VGG19 without its top: random numbers, in Keras' present format."""
+    from mnst._tensorflow import keras
+
+    model = keras.applications.VGG19(include_top=False, weights=None)
+    random = np.random.default_rng(19)
+    values = []
+    for kernel, bias in zip(*[iter(model.weights)] * 2, strict=True):
+        # He's scale keeps activations as large as the pixels, from the first layer to the last.
+        scale = np.sqrt(2 / np.prod(kernel.shape[:3]))
+        values.append(scale * random.standard_normal(kernel.shape, np.float32))
+        values.append(10 * random.standard_normal(bias.shape, np.float32))
+    model.set_weights(values)
+    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    model.save_weights(path)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture
+def clean_environment(tmp_path, monkeypatch):
+    """The variables for a fresh process: none that chooses weights or quiets TensorFlow."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for name in ("MNST_VGG19_WEIGHTS", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    return dict(os.environ)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers on a free port of this machine with what `put` was given."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.answers = {}
+        self.asked = []  # the paths that were asked for
+        self.stalls_end = threading.Event()
+
+    def put(self, path, body=b"", *, status=200, length=None, stall=None):
+        """Sets an answer and returns its address.
+
+        `length` is what Content-Length claims; `stall`, "before" or "after" the body, is where
+        the server falls silent and keeps the connection.
+        """
+        self.answers[path] = (body, status, len(body) if length is None else length, stall)
+        return self.address + path
+
+    def handle_error(self, request, client_address):
+        """Clients that hang up are part of the tests."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        body, status, length, stall = self.server.answers.get(self.path, (b"", 404, 0, None))
+        if stall == "before":
+            self.server.stalls_end.wait(20)
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(body)
+        if stall == "after":
+            self.server.stalls_end.wait(20)
+
+    def log_message(self, *_):
+        """Keeps standard error to what is tested."""
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on this machine that answers what the test has put there, else 404."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        yield running
+        running.stalls_end.set()
+        running.shutdown()
