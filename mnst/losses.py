@@ -158,6 +158,31 @@ def style_targets(
     return {layer: scales[layer] * tf.stack([gram[layer] for gram in means]) for layer in layers}
 
 
+def style_distances(styles: Mapping[str, Tensor], content: Features, recipe: Recipe) -> Tensor:
+    """Returns the style loss of every style's Gram matrices against every other's.
+
+    Args:
+        styles: From `style_targets`.
+        content: Features of the content image; only their number of positions is looked at.
+        recipe: Which layers, weights and reduction.
+
+    Returns:
+        float32 [K, K], symmetric, 0 on the diagonal: what the closed form of sigma rests on.
+    """
+    return tf.add_n(
+        [
+            weight
+            * style_loss(
+                styles[layer][:, tf.newaxis],
+                styles[layer][tf.newaxis],
+                reduction=recipe.style_reduction,
+                positions=_positions(content[layer]),
+            )
+            for layer, weight in recipe.style_layers
+        ]
+    )
+
+
 def make_targets(
     content: Features,
     styles: Mapping[str, Tensor],

@@ -109,6 +109,14 @@ class Recipe:
             raise TypeError(f"a recipe has no {unknown[0]!r}; it has {fields}")
         return dataclasses.replace(self, **changes)
 
+    def shares_a_trainer_with(self, other: Recipe) -> bool:
+        """True if the two differ at most in name, alpha, beta, init and steps.
+
+        Those are given to every run; the rest is built into the compiled step.
+        """
+        free = {"name": "", "alpha": 1.0, "beta": 1.0, "init": "content", "steps": 1}
+        return self.replace(**free) == other.replace(**free)
+
     def as_dict(self) -> dict[str, Any]:
         """Returns the recipe as plain values that JSON can hold; `Recipe(**d)` gives it back."""
         values = dataclasses.asdict(self)

@@ -121,7 +121,9 @@ class Trainer:
         self.train_step = tf.function(self._train_step)
         self.measure = tf.function(self._measure)
 
-    def run(self, start: Any, targets: Targets, *, steps: int) -> Iterator[StepRecord]:
+    def run(
+        self, start: Any, targets: Targets, *, steps: int, warm: int = 0
+    ) -> Iterator[StepRecord]:
         """Yields the record of the start and of every step: `steps` + 1 records.
 
         Stop by leaving the loop; the last record has the picture so far.
@@ -130,11 +132,14 @@ class Trainer:
             start: The picture to begin with, [1, H, W, 3], 0..255.
             targets: From `mnst.make_targets`.
             steps: How many steps.
+            warm: Go on where the optimiser stands, as if after so many steps, rather than afresh:
+                its moments stay, and its learning rate is that of this step. For targets that
+                change little, as between the frames of a crossfade.
 
         Raises:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
         """
-        self._reset(start)
+        self._reset(start, warm)
         best = None
         began = time.perf_counter()
         for step in range(steps + 1):
@@ -149,7 +154,7 @@ class Trainer:
             record = StepRecord(
                 step=step,
                 losses=values,
-                learning_rate=float(self.schedule(max(step - 1, 0))),
+                learning_rate=float(self.schedule(warm + max(step - 1, 0))),
                 seconds=time.perf_counter() - began,
                 image=image,
             )
@@ -157,10 +162,12 @@ class Trainer:
                 best = record
             yield record
 
-    def _reset(self, start: Any) -> None:
+    def _reset(self, start: Any, warm: int) -> None:
         self.image.assign(start)
-        for variable in self.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
+        if not warm:
+            for variable in self.optimizer.variables:
+                variable.assign(keras.ops.zeros_like(variable))
+        self.optimizer.iterations.assign(warm)
 
     def _train_step(self, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         image = tf.identity(self.image.value)

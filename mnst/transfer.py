@@ -1,0 +1,470 @@
+"""`stylize()`: the one place where the parts meet, in the order of the paper's section 3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mnst import __version__, devices, features, images, mixing
+from mnst.progress import Progress
+from mnst.recipes import ARTICLE, Recipe, get_recipe
+from mnst.weights import fetch_weights, find_weights, sha256
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mnst.training import StepRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished picture and how it came about.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        history: A `StepRecord` for the start and for every step, without their pictures.
+        start_losses: L_style_k(c), the style losses of the content image, one per style.
+        settings: What it was made with: gamma, sigma, recipe, steps done, init, seed, backbone,
+            weights, precision, device and versions. `save` puts it into the file.
+        completed: False if the run was ended before its last step.
+    """
+
+    image: np.ndarray
+    history: tuple[StepRecord, ...]
+    start_losses: tuple[float, ...]
+    settings: dict[str, Any]
+    completed: bool = True
+
+    @property
+    def final_losses(self) -> tuple[float, ...]:
+        """L_style_k(x_final), the style losses of the picture, one per style."""
+        last = self.history[-1].losses
+        return tuple(last[f"style_{k}"] for k in range(1, len(self.start_losses) + 1))
+
+    @property
+    def relative_improvement(self) -> tuple[float, ...]:
+        """RI_k = L_style_k(c) / L_style_k(x_final) (article, fig. 5), one per style."""
+        return mixing.relative_improvement(self.start_losses, self.final_losses)
+
+    @property
+    def loss_ratio(self) -> tuple[float, ...]:
+        """r_k = L_style_k(x_final) / L_style_k(c) (paper, eq. 8 and 9), one per style."""
+        return mixing.loss_ratio(self.start_losses, self.final_losses)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the picture with its settings; see `mnst.save_image`.
+
+        Args:
+            path: Ends in .png, .jpg, .jpeg, .webp, .tif or .tiff.
+
+        Raises:
+            ValueError: If the ending is another.
+            OSError: If the file can't be written. What was there before is left as it was.
+        """
+        images.save_image(path, self.image, self.settings)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draws the style losses over the steps, relative to the content image's: r_k.
+
+        Args:
+            ax: Matplotlib axes to draw on; a new figure, if not given.
+
+        Returns:
+            The axes.
+        """
+        from matplotlib.ticker import LogFormatter
+
+        if ax is None:
+            from matplotlib import pyplot
+
+            _, ax = pyplot.subplots(layout="constrained")
+        steps = [record.step for record in self.history]
+        for k, start in enumerate(self.start_losses, start=1):
+            ratios = [record.losses[f"style_{k}"] / start for record in self.history]
+            share = self.settings["gamma"][k - 1]
+            ax.plot(steps, ratios, label=f"style {k}, share {share:g}")
+        ax.axhline(1, color="grey", linewidth=0.8, linestyle=":")
+        ax.set(yscale="log", xlabel="step", ylabel="style loss / style loss of the content image")
+        ax.yaxis.set_major_formatter(LogFormatter())  # 0.1, not 10^-1
+        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        ax.legend()
+        return ax
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype)
+
+    def _repr_png_(self) -> bytes:
+        return images.encode(self.image, "PNG")
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        improved = ", ".join(f"{value:.4g}" for value in self.relative_improvement)
+        return (
+            f"<mnst.Result: {width} x {height} pixels, {self.history[-1].step} steps, "
+            f"relative improvement {improved}>"
+        )
+
+
+class StyleTransfer:
+    """A photo and its styles, measured by the network once, to be painted any number of times.
+
+    `stylize` is this and one `run`. Runs share the network, the content's features, the styles'
+    Gram matrices and the compiled step.
+
+    Args:
+        photo: The content image, anything that `mnst.load_image` takes.
+        styles: A list or tuple of style images, or a single one.
+        recipe: Losses and optimiser: a `Recipe`, or a name ("article", "paper", "tutorial").
+        size: The longest that a long side may be, in pixels; larger pictures are reduced.
+        backbone: "auto" or "vgg19".
+        weights: Path of the backbone's weights; `find_weights` says where they come from else.
+        precision: "float32", "bfloat16", or "auto", which is what the hardware is fast in.
+
+    Attributes:
+        start_losses: L_style_k(c), the style losses of the content image, one per style.
+        style_distances: The style loss of style j's Gram matrices against style k's, [K, K].
+
+    Raises:
+        ValueError: If an option or a picture is out of range.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be downloaded or opened.
+        WeightsError: If the weights can't be had, or don't fit.
+
+    Example:
+        >>> transfer = mnst.StyleTransfer("photo.jpg", ["a.jpg", "b.jpg"])  # doctest: +SKIP
+        >>> transfer.run(gamma=0.2).save("mostly_b.png")  # doctest: +SKIP
+        >>> transfer.run(gamma=0.8).save("mostly_a.png")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        photo: Any,
+        styles: Any,
+        *,
+        recipe: Recipe | str = ARTICLE,
+        size: int = 512,
+        backbone: str = "auto",
+        weights: str | os.PathLike[str] | None = None,
+        precision: str = "auto",
+    ) -> None:
+        devices.check_precision(precision)
+        self.recipe = get_recipe(recipe)
+        smallest = features.minimum_side(self.recipe.layers)
+        self._source = find_weights(weights, backbone=backbone)
+        self._styles = len(mixing.style_shares(None, len(style_list(styles))))
+        self.content = _load(photo, size, smallest)
+        style_images = [_load(style, size, smallest) for style in style_list(styles)]
+
+        # All that was given is checked; from here on it takes time.
+        from mnst import losses, training
+        from mnst._tensorflow import tf
+
+        self.device = devices.device_name()
+        self.precision = devices.resolve_precision(precision)
+        path = fetch_weights(self._source)
+        self._weights_hash = sha256(path)
+        extractor = features.vgg_layers(self.recipe.layers, weights=path, dtype=self.precision)
+        # Compiled, as in the step: op by op, bfloat16 activations are rounded more often, and the
+        # content image would not have the features that the step sees.
+        extract = tf.function(extractor)
+        of_content = extract(self.content)
+        self._grams = losses.style_targets(map(extract, style_images), of_content, self.recipe)
+        self._content_features = {
+            layer: of_content[layer] for layer, _ in self.recipe.content_layers
+        }
+        self.start_losses = self._style_losses(of_content)
+        between = losses.style_distances(self._grams, of_content, self.recipe)
+        self.style_distances: np.ndarray = between.numpy()
+        self._trainer = training.Trainer(extractor, self.recipe, *self.content.shape[1:3])
+
+    def run(
+        self,
+        *,
+        gamma: float | Sequence[float] | None = None,
+        sigma: Sequence[float] | Literal["auto"] | None = None,
+        recipe: Recipe | None = None,
+        steps: int | None = None,
+        init: Any = None,
+        seed: int = 0,
+        warm: int = 0,
+        callback: Callable[[StepRecord], object] | None = None,
+        progress: bool = True,
+    ) -> Result:
+        """Paints the picture once; the arguments, errors and outcome are those of `stylize`.
+
+        Args:
+            gamma: The crossfader.
+            sigma: Calibration weight of each style, or "auto".
+            recipe: One that differs from this object's only in name, alpha, beta, init and steps.
+            steps: How many steps.
+            init: What to start from.
+            seed: Of the noise.
+            warm: Go on with the optimiser as the run before left it; see `Trainer.run`.
+            callback: Called with every `StepRecord`.
+            progress: Show progress on standard error.
+        """
+        from mnst.training import DivergenceError
+
+        shares = mixing.style_shares(gamma, self._styles)
+        if isinstance(sigma, str):
+            sigma = mixing.closed_form_sigma(self.start_losses, self.style_distances)
+        sigmas = mixing.style_sigmas(sigma, self._styles)
+        recipe = self._same_losses(recipe or self.recipe)
+        recipe = recipe if steps is None else recipe.replace(steps=steps)
+        steps = recipe.steps
+        start, init_name = self._start(recipe.init if init is None else init, seed)
+        settings = self._settings(recipe, shares, sigmas, init_name, seed)
+        targets = self._targets(recipe, shares, sigmas)
+        history: list[StepRecord] = []
+        last = None
+        shown = Progress(self._heading(shares, steps), steps) if progress else nullcontext()
+        try:
+            with shown as show:
+                for last in self._trainer.run(start, targets, steps=steps, warm=warm):
+                    history.append(last.numbers())
+                    if show is not None:
+                        show(last)
+                    if callback is not None:
+                        callback(last)
+        except (KeyboardInterrupt, StopIteration):
+            if last is None:
+                raise
+        except DivergenceError as error:
+            if error.best is not None:
+                error.result = _result(error.best, history, self.start_losses, settings, steps)
+            raise
+        assert last is not None  # a run yields its start, if nothing else
+        return _result(last, history, self.start_losses, settings, steps)
+
+    def _same_losses(self, recipe: Recipe) -> Recipe:
+        if not recipe.shares_a_trainer_with(self.recipe):
+            raise ValueError(
+                f"recipe {recipe.name!r} has other layers, losses or optimiser than the "
+                f"StyleTransfer's, {self.recipe.name!r}; make a StyleTransfer for it"
+            )
+        return recipe
+
+    def _targets(self, recipe: Recipe, gamma: Sequence[float], sigma: Sequence[float]) -> Any:
+        from mnst import losses
+
+        return losses.make_targets(
+            self._content_features, self._grams, recipe, gamma=gamma, sigma=sigma
+        )
+
+    def _style_losses(self, measured: Any) -> tuple[float, ...]:
+        """Returns L_style_k of a picture, given its features."""
+        from mnst import losses
+
+        styles = range(1, self._styles + 1)
+        equal, ones = [1 / self._styles] * self._styles, [1.0] * self._styles
+        targets = losses.make_targets(measured, self._grams, self.recipe, gamma=equal, sigma=ones)
+        _, named = losses.mixed_losses(measured, targets, self.recipe)
+        return tuple(float(named[f"style_{k}"]) for k in styles)
+
+    def _start(self, init: Any, seed: int) -> tuple[np.ndarray, str]:
+        """Returns the picture to start from and what to call it in the settings."""
+        height, width = self.content.shape[1:3]
+        if isinstance(init, str) and init == "content":
+            return self.content, init
+        if isinstance(init, str) and init == "noise":
+            noise = np.random.default_rng(seed).uniform(0, 255, self.content.shape)
+            return noise.astype(np.float32), init
+        image = read_start(init)
+        if abs(image.shape[1] * width - image.shape[2] * height) > max(image.shape[1:3]):
+            raise ValueError(
+                f"init is {image.shape[2]} x {image.shape[1]} pixels, but the picture will be "
+                f"{width} x {height}; give one of the same proportions, 'content' or 'noise'"
+            )
+        return images.resize_image(image, height, width), "image"
+
+    def _settings(
+        self, recipe: Recipe, shares: Sequence[float], sigmas: Sequence[float], init: str, seed: int
+    ) -> dict[str, Any]:
+        """What is worth knowing of a run later; no file names, which are the user's own affair."""
+        from mnst._tensorflow import keras, tf
+
+        return {
+            "mnst": __version__,
+            "gamma": list(shares),
+            "sigma": list(sigmas),
+            "recipe": recipe.as_dict(),
+            "init": init,
+            "seed": int(seed),
+            "backbone": self._source.backbone,
+            "weights": {"origin": self._source.origin, "sha256": self._weights_hash},
+            "precision": self.precision,
+            "device": self.device,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        }
+
+    def _heading(self, shares: Sequence[float], steps: int) -> list[str]:
+        height, width = self.content.shape[1:3]
+        listed = ", ".join(f"{share:.3g}" for share in shares)
+        lines = [
+            f"mnst {__version__}: {self._source.backbone} ({self._source.origin}) "
+            f"on {self.device}, {self.precision}",
+            f"{width} x {height} pixels, styles in shares {listed}, {steps} steps",
+        ]
+        for gpu in devices.unused_gpus():
+            lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
+        return lines
+
+
+def stylize(
+    photo: Any,
+    styles: Any,
+    *,
+    gamma: float | Sequence[float] | None = None,
+    sigma: Sequence[float] | Literal["auto"] | None = None,
+    recipe: Recipe | str = ARTICLE,
+    steps: int | None = None,
+    size: int = 512,
+    init: Any = None,
+    seed: int = 0,
+    backbone: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    precision: str = "auto",
+    callback: Callable[[StepRecord], object] | None = None,
+    progress: bool = True,
+) -> Result:
+    """Paints a photo in one or more styles at once (article; paper, section 3.3).
+
+    Two runs with the same arguments on one machine give the same picture, byte for byte. (On a
+    GPU, call `tf.config.experimental.enable_op_determinism()` first.) Ctrl-C ends a run early and
+    gives back the picture so far.
+
+    Args:
+        photo: The content image: a path, an http(s) address, a PIL image, an array or a tensor;
+            see `mnst.load_image`.
+        styles: A list of style images of the same kinds, or a single one.
+        gamma: The crossfader. With two styles the share of style 1, in 0..1; with any number of
+            styles the share of each, in sum 1. None is equal shares.
+        sigma: Calibration weight of each style, above 0 (article, fig. 7). None is 1 for each;
+            "auto" is the closed form of `calibrate`, which takes no run.
+        recipe: Losses and optimiser: a `Recipe`, or a name ("article", "paper", "tutorial"),
+            optionally with changes ("article,alpha=0.01").
+        steps: How many steps; None is what the recipe says.
+        size: The longest that a long side may be, in pixels. Larger pictures are reduced, smaller
+            ones stay as they are.
+        init: What to start from: "content", "noise", or an image of the same proportions. None is
+            what the recipe says.
+        seed: Of the noise, where it starts from noise.
+        backbone: Which network measures: "vgg19", or "auto".
+        weights: Path of the backbone's weights. Without it the file named by the variable
+            MNST_VGG19_WEIGHTS is taken, or Keras' cache, or Keras' download.
+        precision: What the network computes in: "float32", "bfloat16", or "auto", which is
+            bfloat16 where the hardware multiplies it faster. Losses are float32 always.
+        callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
+            to end the run early.
+        progress: Show a bar on a terminal or in a notebook, plain lines elsewhere, on standard
+            error; with it, the run's first line names device and backbone.
+
+    Returns:
+        The picture, with its history and settings. It shows itself in a notebook.
+
+    Raises:
+        ValueError: If an option or a picture is out of range.
+        TypeError: If a picture is none of the kinds above.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be downloaded or opened.
+        WeightsError: If the weights can't be had, or don't fit.
+        DivergenceError: If a loss turns NaN or infinite; its `result` has the best picture so far.
+
+    Example:
+        >>> import mnst
+        >>> from mnst.paintings import glass, swirls
+        >>> result = mnst.stylize(
+        ...     swirls(size=64), [glass(size=64)], steps=2, progress=False
+        ... )  # doctest: +SKIP
+        >>> result.save("out.png")  # doctest: +SKIP
+    """
+    recipe = check_options(styles, gamma=gamma, sigma=sigma, recipe=recipe, steps=steps, seed=seed)
+    start = read_start(init)
+    transfer = StyleTransfer(
+        photo,
+        styles,
+        recipe=recipe,
+        size=size,
+        backbone=backbone,
+        weights=weights,
+        precision=precision,
+    )
+    return transfer.run(
+        gamma=gamma, sigma=sigma, init=start, seed=seed, callback=callback, progress=progress
+    )
+
+
+def check_options(
+    styles: Any,
+    *,
+    gamma: float | Sequence[float] | None = None,
+    sigma: Sequence[float] | Literal["auto"] | None = None,
+    recipe: Recipe | str = ARTICLE,
+    steps: int | None = None,
+    seed: int = 0,
+) -> Recipe:
+    """Checks what costs nothing to check, before pictures are read; returns the recipe to run.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+    count = len(style_list(styles))
+    mixing.style_shares(gamma, count)
+    if not isinstance(sigma, str):
+        mixing.style_sigmas(sigma, count)
+    elif sigma != "auto":
+        raise ValueError(f"sigma is {sigma!r}: give 'auto', or a number for each style")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}: give a whole number, 0 or more")
+    recipe = get_recipe(recipe)
+    return recipe if steps is None else recipe.replace(steps=steps)
+
+
+def read_start(init: Any) -> Any:
+    """Returns what a run starts from: None, "content", "noise", or a picture, which is read."""
+    if init is None or (isinstance(init, str) and init in ("content", "noise")):
+        return init
+    return images.load_image(init, size=None)
+
+
+def style_list(styles: Any) -> list[Any]:
+    """Returns the styles as a list, also where a single picture was given."""
+    return list(styles) if isinstance(styles, (list, tuple)) else [styles]
+
+
+def _load(source: Any, size: int, smallest: int) -> np.ndarray:
+    """Reads a picture, and makes sure that the deepest layer can see it."""
+    image = images.load_image(source, size=size)
+    height, width = image.shape[1:3]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"{images.describe(source)}: {width} x {height} pixels (with size={size}) is too "
+            f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
+        )
+    return image
+
+
+def _result(
+    last: StepRecord,
+    history: Sequence[StepRecord],
+    start_losses: tuple[float, ...],
+    settings: dict[str, Any],
+    steps: int,
+) -> Result:
+    """Makes the result whose picture is that of the record `last`."""
+    # An interrupt may fall between a record's arrival and its place in the history.
+    earlier = [record for record in history if record.step < last.step]
+    return Result(
+        image=images.to_uint8(last.image),
+        history=(*earlier, last.numbers()),
+        start_losses=start_losses,
+        settings={**settings, "steps": last.step},
+        completed=last.step == steps,
+    )

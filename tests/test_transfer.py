@@ -1,0 +1,279 @@
+"""stylize() from end to end: on random weights and tiny pictures, and on the real ones."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from matplotlib import cbook
+from PIL import Image
+
+import mnst
+from mnst.images import to_uint8
+from mnst.paintings import glass, swirls
+from mnst.training import DivergenceError
+
+# Two shallow layers: tiny pictures, and quick.
+RECIPE = mnst.ARTICLE.replace(
+    content_layers={"block2_conv1": 1.0},
+    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
+    steps=3,
+)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def styles():
+    return [swirls(size=32), glass(size=40)]
+
+
+@pytest.fixture(scope="module")
+def transfer(photo, styles, random_weights):
+    return mnst.StyleTransfer(
+        photo, styles, recipe=RECIPE, weights=random_weights, precision="float32"
+    )
+
+
+def run(transfer, **options):
+    return transfer.run(progress=False, **options)
+
+
+def test_a_result_knows_how_it_came_about(photo, styles, random_weights):
+    result = mnst.stylize(
+        photo,
+        styles,
+        gamma=0.4,
+        sigma=[1, 1.9],
+        recipe=RECIPE,
+        seed=5,
+        weights=random_weights,
+        precision="float32",
+        progress=False,
+    )
+    assert result.image.shape == photo.shape
+    assert result.image.dtype == np.uint8
+    assert [record.step for record in result.history] == [0, 1, 2, 3]
+    assert all(record.image is None for record in result.history)
+    assert result.completed
+    settings = result.settings
+    assert settings["gamma"] == [0.4, 0.6]
+    assert settings["sigma"] == [1.0, 1.9]
+    assert (settings["seed"], settings["steps"]) == (5, 3)
+    assert (settings["backbone"], settings["precision"]) == ("vgg19", "float32")
+    assert mnst.Recipe(**settings["recipe"]) == RECIPE
+
+
+def test_improvement_is_measured_from_the_content_image(transfer):
+    """Whatever the start: RI compares with x = c (article, fig. 5)."""
+    from_content = run(transfer, gamma=0.5)
+    from_noise = run(transfer, gamma=0.5, init="noise")
+    assert from_content.start_losses == from_noise.start_losses
+    first = from_content.history[0].losses
+    assert from_content.start_losses == pytest.approx((first["style_1"], first["style_2"]))
+    for result in (from_content, from_noise):
+        last = result.history[-1].losses
+        expected = [result.start_losses[k] / last[f"style_{k + 1}"] for k in range(2)]
+        assert result.relative_improvement == pytest.approx(expected)
+        assert result.loss_ratio == pytest.approx([1 / value for value in expected])
+
+
+def test_gamma_one_is_the_single_style_run_byte_for_byte(transfer, photo, styles, random_weights):
+    alone = mnst.stylize(
+        photo,
+        styles[0],
+        recipe=RECIPE,
+        weights=random_weights,
+        precision="float32",
+        progress=False,
+    )
+    np.testing.assert_array_equal(run(transfer, gamma=1).image, alone.image)
+
+
+def test_permuting_the_styles_gives_the_same_bytes(transfer, photo, styles, random_weights):
+    swapped = mnst.stylize(
+        photo,
+        styles[::-1],
+        gamma=0.7,
+        recipe=RECIPE,
+        weights=random_weights,
+        precision="float32",
+        progress=False,
+    )
+    np.testing.assert_array_equal(run(transfer, gamma=0.3).image, swapped.image)
+
+
+def test_one_transfer_runs_again_as_if_it_were_new(transfer):
+    first = run(transfer, gamma=0.3)
+    run(transfer, gamma=0.9, steps=5)
+    np.testing.assert_array_equal(first.image, run(transfer, gamma=0.3).image)
+
+
+def test_the_seed_is_that_of_the_noise(transfer):
+    one, same, other = (run(transfer, init="noise", seed=seed).image for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.any(one != other)
+
+
+def test_a_run_can_start_from_a_picture(transfer, photo):
+    from_content = run(transfer)
+    from_photo = run(transfer, init=photo)
+    np.testing.assert_array_equal(from_content.image, from_photo.image)
+    assert from_photo.settings["init"] == "image"
+    larger = Image.fromarray(photo).resize((96, 80))
+    assert run(transfer, init=larger).image.shape == photo.shape
+    with pytest.raises(ValueError, match="20 x 24 pixels, but the picture will be 24 x 20"):
+        run(transfer, init=photo.transpose(1, 0, 2))
+
+
+def test_a_callback_sees_every_record_with_its_picture(transfer):
+    seen = []
+    result = run(transfer, callback=seen.append)
+    assert [record.step for record in seen] == [0, 1, 2, 3]
+    assert [record.numbers() for record in seen] == list(result.history)
+    np.testing.assert_array_equal(to_uint8(seen[-1].image), result.image)
+
+
+def test_a_callback_ends_the_run_early(transfer):
+    def stop_at_two(record):
+        if record.step == 2:
+            raise StopIteration
+
+    result = run(transfer, steps=50, callback=stop_at_two)
+    assert (result.completed, result.settings["steps"]) == (False, 2)
+    np.testing.assert_array_equal(result.image, run(transfer, steps=2).image)
+
+
+def test_an_error_in_a_callback_comes_through(transfer):
+    def broken(record):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        run(transfer, callback=broken)
+
+
+def test_ctrl_c_gives_back_the_picture_so_far(transfer):
+    def press_ctrl_c(record):
+        if record.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = run(transfer, steps=50, callback=press_ctrl_c)
+    assert not result.completed
+    steps = result.history[-1].step
+    assert 2 <= steps < 50
+    np.testing.assert_array_equal(result.image, run(transfer, steps=steps).image)
+
+
+def test_a_run_that_diverges_keeps_its_best_picture(transfer, photo, styles, random_weights):
+    """The style weight is as large as float32 can just hold at the start."""
+    total = run(transfer).history[0].losses["total"]
+    recipe = RECIPE.replace(beta=RECIPE.beta * 3e38 / total, learning_rate=200.0)
+    with pytest.raises(DivergenceError, match=r"became .* after step [1-3];") as raised:
+        mnst.stylize(
+            photo,
+            styles,
+            recipe=recipe,
+            weights=random_weights,
+            precision="float32",
+            progress=False,
+        )
+    kept = raised.value.result
+    assert not kept.completed
+    assert len(kept.history) == kept.settings["steps"] + 1
+    totals = [record.losses["total"] for record in kept.history]
+    assert min(totals) == totals[-1]
+
+
+def test_a_result_saves_itself_and_shows_itself(transfer, tmp_path):
+    result = run(transfer, gamma=0.25)
+    result.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), result.image)
+    assert mnst.read_settings(tmp_path / "out.png") == result.settings
+    assert result._repr_png_().startswith(b"\x89PNG")
+    np.testing.assert_array_equal(np.asarray(result), result.image)
+    assert "24 x 20 pixels, 3 steps" in repr(result)
+
+
+def test_a_result_plots_the_paper_s_loss_ratio(transfer):
+    result = run(transfer, gamma=0.25)
+    axes = result.plot()
+    for k, line in enumerate(axes.get_lines()[:2]):
+        assert line.get_ydata()[-1] == pytest.approx(result.loss_ratio[k])
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "style 1, share 0.25",
+        "style 2, share 0.75",
+    ]
+
+
+def test_the_deepest_layer_needs_a_smallest_picture(styles, random_weights):
+    tiny = np.zeros((15, 300, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"300 x 15 pixels .* needs 16 x 16 or more"):
+        mnst.stylize(tiny, styles, weights=random_weights, progress=False)
+    with pytest.raises(ValueError, match="too small"):
+        mnst.stylize(swirls(size=32), [tiny], weights=random_weights, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gamma": 1.5}, "gamma is 1.5"),
+        ({"gamma": [0.5, 0.2, 0.3]}, "3 shares for 2 styles"),
+        ({"sigma": [1]}, "1 numbers for 2 styles"),
+        ({"steps": 0}, "steps is 0"),
+        ({"recipe": "gatys"}, "recipe is 'gatys'"),
+        ({"recipe": RECIPE.replace(style_layers={"block9_conv1": 1})}, "no layer 'block9_conv1'"),
+        ({"backbone": "vgg16"}, "backbone is 'vgg16'"),
+        ({"precision": "float16"}, "precision is 'float16'"),
+        ({"size": 0}, "size is 0"),
+    ],
+)
+def test_bad_options_are_named_before_anything_is_loaded(photo, styles, options, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        mnst.stylize(photo, styles, **{"weights": __file__, **options})
+    assert "\n" not in str(raised.value)
+
+
+def test_no_style_is_an_error(photo):
+    with pytest.raises(ValueError, match="at least one style"):
+        mnst.stylize(photo, [])
+
+
+@pytest.mark.weights
+def test_a_real_run_takes_on_the_style():
+    """A shorter and smaller form of the judged run, article recipe, gamma = 1."""
+    result = mnst.stylize(
+        cbook.get_sample_data("grace_hopper.jpg", asfileobj=False),
+        [swirls(size=192), glass(size=192)],
+        gamma=1,
+        size=192,
+        steps=30,
+        progress=False,
+    )
+    first, second = result.relative_improvement
+    assert first > 20
+    assert first > 10 * second
+
+
+@pytest.mark.weights
+def test_bfloat16_deviates_little_from_float32():
+    """Losses within 1 %, relative improvement within 2 % of float32's."""
+    photo = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    single, brief = (
+        mnst.stylize(
+            photo,
+            [swirls(size=128), glass(size=128)],
+            gamma=0.5,
+            size=128,
+            steps=20,
+            precision=precision,
+            progress=False,
+        )
+        for precision in ("float32", "bfloat16")
+    )
+    assert brief.start_losses == pytest.approx(single.start_losses, rel=0.01)
+    assert brief.relative_improvement == pytest.approx(single.relative_improvement, rel=0.02)
