@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import mnst
+from mnst.paintings import glass, swirls
+
+RECIPE = mnst.ARTICLE.replace(
+    content_layers={"block2_conv1": 1.0},
+    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
+    steps=6,
+)
+
+
+@pytest.fixture(scope="module")
+def scene(random_weights):
+    photo = np.random.default_rng(2).integers(0, 256, (21, 25, 3), dtype=np.uint8)
+    options = {"recipe": RECIPE, "weights": random_weights, "precision": "float32"}
+    return photo, [swirls(size=32), glass(size=40)], {**options, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def faded(scene):
+    photo, styles, options = scene
+    return mnst.crossfade(photo, styles, frames=5, steps_between=2, **options)
+
+
+def test_frames_go_from_style_2_to_style_1(faded, scene):
+    photo, styles, options = scene
+    assert faded.gammas == (0, 0.25, 0.5, 0.75, 1)
+    assert faded.steps == 6 + 4 * 2
+    start = mnst.stylize(photo, styles, gamma=0, sigma="auto", **options)
+    np.testing.assert_array_equal(faded.frames[0], start.image)
+    first, second = np.array(faded.relative_improvement).T
+    assert first[-1] > first[0]
+    assert second[-1] < second[0]
+
+
+def test_neighbours_are_nearer_than_runs_of_their_own(faded, scene):
+    photo, styles, options = scene
+    alone = mnst.sweep(photo, styles, gamma=faded.gammas, sigma="auto", **options)
+
+    def change(frames):
+        return np.mean(np.abs(np.diff(np.array(frames, float), axis=0)))
+
+    assert change(faded.frames) < change([run.result.image for run in alone])
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_pictures_move(faded, tmp_path, ending):
+    path = tmp_path / f"fade.{ending}"
+    faded.save(path, fps=10)
+    with Image.open(path) as image:
+        assert image.n_frames == 8  # 5 there, 3 back
+        assert image.size == (25, 21)
+        image.seek(2)
+        image.load()
+        assert image.info["duration"] == 100
+        middle = np.asarray(image.convert("RGB"), float)
+    # Both lose something, 256 colours or a lossy codec, but not which frame it is.
+    assert np.argmin([np.abs(middle - frame).mean() for frame in faded.frames]) == 2
+    faded.save(path, back_and_forth=False)
+    with Image.open(path) as image:
+        assert image.n_frames == 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio's reader
+def test_a_film_holds_the_frames(faded, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    import imageio.v3 as imageio
+
+    path = tmp_path / "fade.mp4"
+    faded.save(path)
+    frames = imageio.imread(path, plugin="FFMPEG")
+    assert frames.shape == (8, 20, 24, 3)  # the codec needs even sides
+    assert abs(frames[0].mean() - faded.frames[0].mean()) < 5
+
+
+def test_a_name_of_another_kind_is_named(faded, tmp_path):
+    with pytest.raises(ValueError, match=r"must end in one of \.gif, \.webp, \.mp4"):
+        faded.save(tmp_path / "fade.avi")
+
+
+@pytest.mark.parametrize("change", [{"frames": 1}, {"frames": 2.5}, {"steps_between": 0}])
+def test_bad_numbers_are_named(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
+        mnst.crossfade("no.jpg", ["a.jpg", "b.jpg"], **change)
+
+
+def test_it_is_between_two_styles():
+    with pytest.raises(ValueError, match="two styles"):
+        mnst.crossfade("no.jpg", ["a.jpg", "b.jpg", "c.jpg"])
