@@ -5,7 +5,8 @@
 Example:
     >>> import mnst
     >>> result = mnst.stylize("photo.jpg", ["graffiti.jpg", "ink.jpg"], gamma=0.4)
-    >>> result.save("out.png")
+    ... # doctest: +SKIP
+    >>> result.save("out.png")  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mnst.animation import Crossfade, crossfade
+    from mnst.calibration import Calibration, calibrate
     from mnst.features import vgg_layers
     from mnst.images import load_image, read_settings, save_image
     from mnst.losses import content_loss, gram_matrix, make_targets, style_loss, style_targets
     from mnst.mixing import loss_ratio, relative_improvement
     from mnst.recipes import ARTICLE, PAPER, TUTORIAL, Recipe
+    from mnst.sweeps import Sweep, sweep
     from mnst.training import DivergenceError, StepRecord, Trainer
     from mnst.transfer import Result, StyleTransfer, stylize
     from mnst.weights import WeightsError
@@ -26,11 +30,14 @@ if TYPE_CHECKING:
 # Which room each public name lives in. The rooms are imported on first use (PEP 562), because
 # some of them import TensorFlow, which takes seconds.
 _ROOMS = {
+    "animation": ("Crossfade", "crossfade"),
+    "calibration": ("Calibration", "calibrate"),
     "features": ("vgg_layers",),
     "images": ("load_image", "read_settings", "save_image"),
     "losses": ("content_loss", "gram_matrix", "make_targets", "style_loss", "style_targets"),
     "mixing": ("loss_ratio", "relative_improvement"),
     "recipes": ("ARTICLE", "PAPER", "TUTORIAL", "Recipe"),
+    "sweeps": ("Sweep", "sweep"),
     "training": ("DivergenceError", "StepRecord", "Trainer"),
     "transfer": ("Result", "StyleTransfer", "stylize"),
     "weights": ("WeightsError",),
@@ -41,14 +48,19 @@ __all__ = [
     "ARTICLE",
     "PAPER",
     "TUTORIAL",
+    "Calibration",
+    "Crossfade",
     "DivergenceError",
     "Recipe",
     "Result",
     "StepRecord",
     "StyleTransfer",
+    "Sweep",
     "Trainer",
     "WeightsError",
+    "calibrate",
     "content_loss",
+    "crossfade",
     "gram_matrix",
     "load_image",
     "loss_ratio",
@@ -59,6 +71,7 @@ __all__ = [
     "style_loss",
     "style_targets",
     "stylize",
+    "sweep",
     "vgg_layers",
 ]
 

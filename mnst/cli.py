@@ -1,0 +1,350 @@
+"""The command line: `mnst stylize`, `calibrate`, `sweep`, `crossfade`, `figures`, `demo`, `info`.
+
+Bad input ends in one line on standard error and exit code 2, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import inspect
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mnst import __version__, devices, figures, images, paintings
+from mnst.animation import check_animation, crossfade
+from mnst.calibration import calibrate
+from mnst.recipes import RECIPES
+from mnst.sweeps import sweep
+from mnst.transfer import Result, check_options, stylize
+from mnst.weights import BACKBONES, VGG19_VARIABLE, WeightsError, find_weights
+
+BAD_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+_DEMO_SIZE = 384
+
+
+def _numbers(text: str) -> float | list[float]:
+    """Reads "0.4" as a number and "0.5,0.3,0.2" as a list."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give numbers, as in 0.5,0.3,0.2") from None
+    return values if "," in text else values[0]
+
+
+def _shares(text: str) -> list[float]:
+    values = _numbers(text)
+    return values if isinstance(values, list) else [values]
+
+
+def _gammas(text: str) -> list[float] | list[list[float]]:
+    """Reads "0,0.5,1" as gammas of two styles, "1,0,0;0,1,0" as shares of more."""
+    groups = [_shares(group) for group in text.split(";")]
+    return groups if len(groups) > 1 else groups[0]
+
+
+def _sigma(text: str) -> list[float] | str:
+    return text if text == "auto" else _shares(text)
+
+
+# How each keyword of the functions is read from text. Which ones a command has, and their
+# defaults, is read off the function's own signature.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "gamma": {
+        "type": _numbers,
+        "metavar": "G",
+        "help": "share of style 1 of two, in 0..1, or the share of each style: 0.5,0.3,0.2",
+    },
+    "sigma": {
+        "type": _sigma,
+        "metavar": "S1,S2",
+        "help": "calibration weight of each style: 1,1.9; or auto",
+    },
+    "recipe": {
+        "metavar": "NAME",
+        "help": f"{', '.join(RECIPES)}; with changes: article,alpha=0.01,learning_rate=8",
+    },
+    "steps": {"type": int, "metavar": "N", "help": "how many steps; the recipe says, if not given"},
+    "size": {"type": int, "metavar": "PIXELS", "help": "longest that a long side may be"},
+    "init": {"metavar": "START", "help": "content, noise, or a picture to start from"},
+    "seed": {"type": int, "metavar": "N", "help": "of the noise, where a run starts from noise"},
+    "backbone": {"metavar": "NAME", "help": f"network that measures: {', '.join(BACKBONES)}"},
+    "weights": {"metavar": "FILE", "help": f"VGG19's weights; else {VGG19_VARIABLE} or a download"},
+    "precision": {"metavar": "P", "help": f"one of {', '.join(devices.PRECISIONS)}"},
+    "progress": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "show progress on standard error",
+    },
+    "method": {"metavar": "HOW", "help": "closed-form, or pilot, the article's way"},
+    "refine": {"type": int, "metavar": "N", "help": "at most so many runs to check and correct"},
+    "tolerance": {"type": float, "metavar": "T", "help": "how unequal is equal enough, as a log"},
+    "alpha_beta": {"type": _shares, "metavar": "R,R", "help": "ratios alpha/beta to run"},
+    "folder": {"metavar": "FOLDER", "help": "where to keep the runs, and to look for them"},
+    "frames": {"type": int, "metavar": "N", "help": "how many"},
+    "steps_between": {"type": int, "metavar": "N", "help": "steps of each frame but the first"},
+}
+# What only Python can give.
+_NOT_ON_THE_COMMAND_LINE = ("callback", "executor")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends with one line, without the usage that argparse puts above it."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands."""
+    parser = _Parser(
+        prog="mnst", description="Mixed neural style transfer: a photo, painted in several styles."
+    )
+    parser.add_argument("--version", action="version", version=f"mnst {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    command = commands.add_parser("stylize", help="paint a photo in one or more styles")
+    _add_pictures(command)
+    _add_output(command, f"where to write the picture: {', '.join(images.FORMATS)}")
+    _add_options(command, stylize)
+    command.set_defaults(run=_stylize)
+
+    command = commands.add_parser("calibrate", help="find the sigma that makes gamma linear")
+    _add_pictures(command)
+    _add_options(command, calibrate)
+    command.set_defaults(run=_calibrate)
+
+    command = commands.add_parser("sweep", help="paint for many gammas or ratios alpha/beta")
+    _add_pictures(command)
+    _add_options(
+        command,
+        sweep,
+        gamma={
+            "type": _gammas,
+            "help": "gammas of two styles: 0,0.5,1; shares of more: 1,0,0;0,1,0",
+        },
+        folder={"required": True},
+    )
+    command.set_defaults(run=_sweep)
+
+    command = commands.add_parser("crossfade", help="animate from style 2 to style 1")
+    _add_pictures(command)
+    _add_output(command, "where to write the animation: .gif, .webp, .mp4")
+    _add_options(command, crossfade)
+    command.set_defaults(run=_crossfade)
+
+    command = commands.add_parser("figures", help="draw the article's or the paper's figures")
+    command.add_argument("source", choices=("article", "paper"), help="article or paper")
+    command.add_argument("photo", nargs="?", help="the content image; Grace Hopper, if not given")
+    command.add_argument("styles", nargs="*", metavar="style", help="two style images")
+    _add_options(command, figures.article, only=("folder", "size", "recipe", "steps", "progress"))
+    command.set_defaults(run=_figures, folder="figures")
+
+    command = commands.add_parser("demo", help="paint a photo that is at hand in two styles")
+    command.add_argument("folder", nargs="?", default="demo", help="where to (default: demo)")
+    of_demo = ("gamma", "steps", "backbone", "weights", "precision", "progress")
+    _add_options(command, stylize, only=of_demo)
+    command.set_defaults(run=_demo)
+
+    command = commands.add_parser("info", help="say what mnst runs on here")
+    command.set_defaults(run=_info)
+    return parser
+
+
+def _add_pictures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photo", help="the content image: a path or an http(s) address")
+    command.add_argument("styles", nargs="+", metavar="style", help="style images, one or more")
+
+
+def _add_output(command: argparse.ArgumentParser, described: str) -> None:
+    command.add_argument("-o", "--output", required=True, metavar="FILE", help=described)
+
+
+def _add_options(
+    command: argparse.ArgumentParser,
+    function: Callable[..., Any],
+    *,
+    only: Sequence[str] | None = None,
+    **changes: dict[str, Any],
+) -> None:
+    """Adds the keywords of a function as options."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        left_out = name in _NOT_ON_THE_COMMAND_LINE or (only is not None and name not in only)
+        if parameter.kind is not parameter.KEYWORD_ONLY or left_out:
+            continue
+        described = {**_OPTIONS[name], **changes.get(name, {})}
+        default = getattr(parameter.default, "name", parameter.default)
+        if default is not None:
+            described["help"] += f" (default: {default})"
+        # Only what was given is passed on, so that defaults have one home.
+        described["default"] = argparse.SUPPRESS
+        command.add_argument(f"--{name.replace('_', '-')}", **described)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code.
+
+    Args:
+        arguments: Without the program's name; those of the process, if not given.
+
+    Returns:
+        0; 1 if a run failed on its way; 2 for bad input; 130 if it was interrupted.
+    """
+    options = vars(build_parser().parse_args(arguments))
+    run: Callable[..., int] = options.pop("run")
+    warnings.showwarning = _show_warning
+    try:
+        return run(**options)
+    except BrokenPipeError:
+        # Who reads our output has had enough, as `head` does; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, WeightsError) as error:
+        return _fail(_one_line(error), BAD_INPUT)
+    except ArithmeticError as error:
+        return _fail(_one_line(error), FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was a picture", INTERRUPTED)
+    except Exception as error:
+        # What nobody foresaw, such as a device out of memory.
+        return _fail(f"{type(error).__name__}: {_one_line(error)}", FAILED)
+
+
+def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
+    images.check_output(output)
+    try:
+        result = stylize(photo, styles, **options)
+    except ArithmeticError as error:
+        best: Result | None = getattr(error, "result", None)
+        if best is not None:
+            best.save(output)
+            print(f"{output}: the best picture before the run failed", file=sys.stderr)
+        raise
+    result.save(output)
+    print(f"{output}: {_summary(result)}")
+    return 0 if result.completed else INTERRUPTED
+
+
+def _calibrate(photo: str, styles: list[str], **options: Any) -> int:
+    calibration = calibrate(photo, styles, **options)
+    for run in calibration.runs:
+        improved = ", ".join(f"{value:.4g}" for value in run.relative_improvement)
+        tried = ", ".join(f"{value:.4g}" for value in run.sigma)
+        print(
+            f"run with sigma {tried}: relative improvement {improved}, imbalance "
+            f"{run.imbalance:.3f}, {run.steps} steps in {run.seconds:.0f} s"
+        )
+    equal = [1 / len(calibration.sigma)] * len(calibration.sigma)
+    told = ", ".join(f"{value:.4g}" for value in calibration.predict(equal))
+    print(f"predicted relative improvement at equal shares: {told}")
+    if calibration.converged is not None:
+        print(f"within the tolerance of {calibration.tolerance:g}: {calibration.converged}")
+    print(f"sigma {','.join(f'{value:.4g}' for value in calibration.sigma)}")
+    return 0
+
+
+def _sweep(photo: str, styles: list[str], **options: Any) -> int:
+    runs = sweep(photo, styles, **options)
+    folder = Path(options["folder"])
+    print(f"{len(runs)} runs in {folder}" + ("" if runs.completed else ", interrupted"))
+    return 0 if runs.completed else INTERRUPTED
+
+
+def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> int:
+    check_animation(output)
+    faded = crossfade(photo, styles, **options)
+    faded.save(output)
+    print(f"{output}: {len(faded.frames)} frames, {faded.steps} steps")
+    return 0
+
+
+def _figures(source: str, photo: str | None, styles: list[str], folder: str, **options: Any) -> int:
+    if photo is not None and len(styles) != 2:
+        raise ValueError(f"{len(styles)} styles were given: give two, or no pictures at all")
+    place = Path(folder)
+    make = figures.article if source == "article" else figures.paper
+    made = make(photo, styles or None, folder=place / source, **options)
+    for path in made.save(place):
+        print(path)
+    for claim in made.claims():
+        print(claim)
+    return 0
+
+
+def _demo(folder: str, **options: Any) -> int:
+    from matplotlib import cbook
+    from matplotlib.figure import Figure
+
+    styles = [paintings.swirls(), paintings.glass()]
+    check_options(styles, gamma=options.get("gamma"), steps=options.get("steps"))
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    images.check_output(place / "painted.png")
+    hopper = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    photo = images.to_uint8(images.load_image(hopper, size=_DEMO_SIZE))
+    result = stylize(photo, styles, **options)
+    written = {
+        "photo.png": photo,
+        "style_1.png": styles[0],
+        "style_2.png": styles[1],
+        "overview.png": images.side_by_side([photo, *styles, result.image]),
+    }
+    for name, image in written.items():
+        images.save_image(place / name, image)
+    result.save(place / "painted.png")
+    figure = Figure(layout="constrained")
+    result.plot(figure.subplots())
+    figure.savefig(place / "history.png", dpi=120)
+    for name in (*written, "painted.png", "history.png"):
+        print(place / name)
+    print(_summary(result))
+    return 0 if result.completed else INTERRUPTED
+
+
+def _info() -> int:
+    for package in ("mnst", "tensorflow", "keras", "numpy", "pillow"):
+        version = __version__ if package == "mnst" else metadata.version(package)
+        print(f"{package:<12}{version}")
+    print(f"{'python':<12}{platform.python_version()} on {platform.platform()}")
+    print(f"{'device':<12}{devices.device_name()}")
+    for gpu in devices.unused_gpus():
+        print(f"{'unused':<12}{gpu}: {devices.why_unused()}")
+    print(f"{'precision':<12}{devices.resolve_precision('auto')}")
+    source = find_weights()
+    where = "to be downloaded to" if source.origin == "download" else f"from {source.origin},"
+    print(f"{'weights':<12}{source.backbone} {where} {source.path}")
+    return 0
+
+
+def _summary(result: Result) -> str:
+    height, width = result.image.shape[:2]
+    last = result.history[-1]
+    improved = ", ".join(f"{value:.4g}" for value in result.relative_improvement)
+    ended = "" if result.completed else ", ended early"
+    return (
+        f"{width} x {height} pixels, {last.step} steps in {last.seconds:.0f} s{ended}, "
+        f"relative improvement {improved}"
+    )
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"mnst: note: {message}", file=sys.stderr)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"mnst: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        full = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        return f"{error.filename}: {full}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,405 @@
+"""The command line: what it refuses, what it writes, what it shows, how it ends."""
+
+import contextlib
+import fcntl
+import inspect
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import zlib
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mnst
+from mnst.cli import main
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A photo and two styles, and many files that are no pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(4)
+    for name in ("photo", "a", "b"):
+        pixels = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    Image.fromarray(pixels).save(folder / "whole.jpg")
+    whole = (folder / "whole.jpg").read_bytes()
+    (folder / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("Dear all,\nplease find attached\n")
+    (folder / "empty.png").touch()
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    Image.new("RGB", (20000, 3)).save(folder / "line.png")
+    bomb = bytearray((folder / "photo.png").read_bytes())
+    bomb[16:24] = 2 * (30000).to_bytes(4, "big")  # width and height, and behind them the checksum
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    (folder / "bomb.png").write_bytes(bomb)
+    frames = [Image.new("L", (32, 32), level) for level in (0, 255)]
+    frames[0].save(folder / "animation.gif", save_all=True, append_images=frames[1:])
+    return folder
+
+
+@pytest.fixture
+def pictures(folder, tmp_path, monkeypatch):
+    """The photo and the styles for a command line, whose output goes to an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return [str(folder / name) for name in ("photo.png", "a.png", "b.png")]
+
+
+@pytest.fixture
+def stylize(pictures, random_weights):
+    """Runs `mnst stylize` in this process, 2 steps with random weights; returns the exit code."""
+
+    def run(*options, output="out.png"):
+        given = ["-o", str(output), "--weights", str(random_weights), "--steps", "2", *options]
+        return main(["stylize", *pictures, *given])
+
+    return run
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+# What it refuses
+
+
+@pytest.fixture(scope="module")
+def tripwire(tmp_path_factory):
+    """A folder whose tensorflow and keras are a tripwire for who imports them."""
+    folder = tmp_path_factory.mktemp("tripwire")
+    for name in ("tensorflow", "keras"):
+        (folder / f"{name}.py").write_text("raise SystemExit('TensorFlow was imported')")
+    return folder
+
+
+@pytest.fixture
+def mnst_process(folder, tripwire, clean_environment):
+    """Runs `mnst` in a process that can't import TensorFlow."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "mnst", *arguments],
+            env={**clean_environment, "PYTHONPATH": str(tripwire)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+GOOD = "photo.png a.png b.png -o out.png"
+BAD = {
+    "missing photo": ("missing.png a.png -o out.png", "missing.png: there is no such file"),
+    "missing style": ("photo.png missing.png -o out.png", "missing.png: there is no such file"),
+    "folder": (". a.png -o out.png", ".: is a folder"),
+    "text": ("text.jpg a.png -o out.png", "text.jpg: not a picture"),
+    "broken off": ("half.jpg a.png -o out.png", "half.jpg: damaged or broken off"),
+    "empty": ("photo.png empty.png -o out.png", "empty.png: not a picture"),
+    "one pixel": ("dot.png a.png -o out.png", "dot.png: 1 x 1 pixels .* too small"),
+    "line": ("photo.png line.png -o out.png", "line.png: 512 x 1 pixels .* too small"),
+    "bomb": ("bomb.png a.png -o out.png", "bomb.png: claims more than"),
+    "no style": ("photo.png -o out.png", "required: style"),
+    "no output": ("photo.png a.png", "required: -o/--output"),
+    "unknown option": (f"{GOOD} --speed 3", "unrecognized arguments: --speed 3"),
+    "gamma above 1": (f"{GOOD} --gamma 1.5", "gamma is 1.5: .* between 0 and 1"),
+    "gamma below 0": (f"{GOOD} --gamma -0.5", "gamma is -0.5: .* between 0 and 1"),
+    "gamma nan": (f"{GOOD} --gamma nan", "gamma is nan: .* between 0 and 1"),
+    "gamma word": (f"{GOOD} --gamma half", "--gamma: 'half': give numbers"),
+    "gamma share below 0": (f"{GOOD} --gamma=-0.5,1.5", "gamma is -0.5, 1.5: .* between 0 and 1"),
+    "gamma sum": (f"{GOOD} --gamma 0.5,0.6", "in sum 1.1: shares must sum to 1"),
+    "too many gammas": (f"{GOOD} --gamma 0.5,0.3,0.2", "gamma has 3 shares for 2 styles"),
+    "one gamma for 3": (f"photo.png {GOOD} --gamma 0.5", "one number, 0.5, for 3 styles"),
+    "sigma 0": (f"{GOOD} --sigma 1,0", "sigma is 1, 0: give numbers above 0"),
+    "too few sigmas": (f"{GOOD} --sigma 1.9", "sigma has 1 numbers for 2 styles"),
+    "steps 0": (f"{GOOD} --steps 0", "steps is 0: give a whole number, 1 or more"),
+    "steps word": (f"{GOOD} --steps many", "--steps: invalid int value: 'many'"),
+    "size 0": (f"{GOOD} --size 0", "size is 0: give a whole number"),
+    "size too small": (f"{GOOD} --size 8", "8 x 6 pixels .with size=8. is too small"),
+    "unknown recipe": (f"{GOOD} --recipe soup", "recipe is 'soup': give one of article, paper"),
+    "unknown field": (f"{GOOD} --recipe article,salt=1", "recipe has 'salt=1': give FIELD=VALUE"),
+    "field out of range": (f"{GOOD} --recipe paper,alpha=-1", "alpha is -1.0: .* 0 or more"),
+    "field word": (f"{GOOD} --recipe paper,alpha=hot", "alpha takes a number"),
+    "unknown backbone": (f"{GOOD} --backbone vgg16", "backbone is 'vgg16': give one of"),
+    "unknown precision": (f"{GOOD} --precision half", "precision is 'half': give one of"),
+    "unknown init": (f"{GOOD} --init soup", "soup: there is no such file"),
+    "seed below 0": (f"{GOOD} --init noise --seed -1", "seed is -1"),
+    "missing weights": (f"{GOOD} --weights no.h5", "no.h5: there is no such file"),
+    "unknown ending": ("photo.png a.png -o out.bmp", "out.bmp: the name must end in one of"),
+    "missing folder": ("photo.png a.png -o no/out.png", "no/out.png: there is no folder"),
+    "folder as output": ("photo.png a.png -o .", ".: the name must end in one of|is a folder"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_exit_code_2_and_quick(mnst_process, folder, arguments, reason):
+    finished = mnst_process("stylize", *arguments.split())
+    assert re.search(reason, finished.stderr), finished.stderr
+    assert finished.stderr.startswith("mnst")
+    assert finished.stderr.count("\n") == 1
+    assert finished.stdout == ""
+    assert finished.returncode == 2
+    assert not (folder / "out.png").exists()
+
+
+def test_good_input_trips_the_wire(mnst_process):
+    assert mnst_process("stylize", *GOOD.split()).stderr == "TensorFlow was imported\n"
+
+
+def test_weights_that_the_variable_names_but_are_missing(mnst_process, clean_environment):
+    clean_environment["MNST_VGG19_WEIGHTS"] = "no.h5"
+    finished = mnst_process("stylize", *GOOD.split())
+    assert re.match("mnst: no.h5: .* MNST_VGG19_WEIGHTS names it.*\n$", finished.stderr)
+    assert finished.returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["info", "more"], ["demo", "a.png"]])
+def test_bad_commands(mnst_process, arguments):
+    finished = mnst_process(*arguments)
+    assert finished.stderr.startswith("mnst")
+    assert finished.stderr.count("\n") == 1
+    assert finished.stdout == ""
+    assert finished.returncode == 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_notes(folder, tmp_path, capsys):
+    animation, missing = str(folder / "animation.gif"), str(folder / "missing.png")
+    assert main(["stylize", animation, missing, "-o", str(tmp_path / "out.png")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"mnst: note: {animation}: has 2 frames, the first is taken",
+        f"mnst: {missing}: there is no such file",
+    ]
+
+
+# What it takes
+
+
+def test_options_are_those_of_the_function(capsys):
+    with pytest.raises(SystemExit):
+        main(["stylize", "--help"])
+    shown = capsys.readouterr().out
+    options = set(re.findall(r"^ +(?:-\w(?: \w+)?, )?--([a-z-]+)", shown, re.MULTILINE))
+    keywords = {
+        name.replace("_", "-")
+        for name, parameter in inspect.signature(mnst.stylize).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert options - {"help", "output"} == keywords - {"callback"}
+    assert "--no-progress" in shown
+
+
+def test_picture_and_settings_are_what_was_asked_for(stylize, pictures, random_weights, capfd):
+    options = (
+        "--gamma 0.25 --sigma 1,1.9 --recipe tutorial,alpha=3 --init noise --seed 7 --size 24 "
+        "--precision float32 --backbone vgg19 --no-progress"
+    )
+    assert stylize(*options.split(), output="out.tif") == 0
+    shown = capfd.readouterr()
+    assert re.fullmatch(
+        r"out.tif: 24 x 18 pixels, 2 steps in \d+ s, relative improvement [\d.]+, [\d.]+\n",
+        shown.out,
+    )
+    assert shown.err == ""
+    expected = mnst.stylize(
+        pictures[0],
+        pictures[1:],
+        gamma=[0.25, 0.75],
+        sigma=[1, 1.9],
+        recipe=mnst.TUTORIAL.replace(alpha=3.0),
+        steps=2,
+        size=24,
+        init="noise",
+        seed=7,
+        weights=random_weights,
+        precision="float32",
+        progress=False,
+    )
+    np.testing.assert_array_equal(pixels_of("out.tif"), expected.image)
+    settings = mnst.read_settings("out.tif")
+    assert settings["gamma"] == [0.25, 0.75]
+    assert settings["sigma"] == [1, 1.9]
+    assert settings["steps"] == 2
+    assert settings["recipe"]["name"] == "tutorial"
+    assert settings["recipe"]["alpha"] == 3
+    assert settings["init"] == "noise"
+    assert settings["seed"] == 7
+    assert settings["backbone"] == "vgg19"
+    assert settings["precision"] == "float32"
+
+
+# What it shows
+
+
+@pytest.fixture
+def fake_gpu(tmp_path, monkeypatch):
+    """An NVIDIA driver that knows of a GPU, which TensorFlow does not use."""
+    from mnst._tensorflow import tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("TensorFlow uses a GPU here")
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_whole_process_in_plain_lines(pictures, random_weights, clean_environment):
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "mnst", "stylize", *pictures, "-o", "out.png"),
+            *("--weights", random_weights, "--steps", "2"),
+        ],
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heading, about, *steps = finished.stderr.splitlines()
+    assert re.match(r"mnst .*: vgg19 \(weights argument\) on (CPU|GPU) .*, (float32|bf)", heading)
+    assert about == "32 x 24 pixels, styles in shares 0.5, 0.5, 2 steps"
+    assert [line.split()[:2] for line in steps] == [["step", f"{k}/2"] for k in range(3)]
+    assert all("style_1" in line and "\r" not in line for line in steps)
+    assert finished.stdout.startswith("out.png: 32 x 24 pixels, 2 steps in ")
+    assert pixels_of("out.png").shape == (24, 32, 3)
+
+
+def test_bar_on_a_terminal(stylize, monkeypatch, capfd):
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    with open(slave, "w", buffering=1) as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert stylize() == 0
+    shown = b""
+    with (
+        open(master, "rb", buffering=0) as screen,
+        contextlib.suppress(OSError),
+    ):  # its end on Linux
+        while part := screen.read(2**16):
+            shown += part
+    shown = shown.decode()
+    assert shown.startswith(f"mnst {mnst.__version__}: vgg19")
+    assert "\r" in shown.rstrip().replace("\r\n", "\n")
+    assert "100%" in shown
+    assert "2/2" in shown
+    assert "step 1/2" not in shown
+    assert capfd.readouterr().err == ""
+
+
+def test_run_tells_of_an_unused_gpu(stylize, fake_gpu, capfd):
+    assert stylize() == 0
+    assert "NVIDIA H200 is there, but TensorFlow does not use it" in capfd.readouterr().err
+
+
+def test_info(random_weights, monkeypatch, capfd):
+    monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
+    assert main(["info"]) == 0
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    lines = dict(line.split(maxsplit=1) for line in shown.out.splitlines())
+    for package in ("mnst", "tensorflow", "keras", "numpy", "pillow"):
+        assert lines[package] == metadata.version(package)
+    assert lines["device"].startswith(("CPU ", "GPU "))
+    assert lines["precision"] in ("float32", "bfloat16")
+    assert lines["weights"] == f"vgg19 from MNST_VGG19_WEIGHTS, {random_weights}"
+
+
+def test_info_names_the_unused_gpu_and_what_tensorflow_says(fake_gpu, capfd):
+    assert main(["info"]) == 0
+    (unused,) = re.findall(r"^unused +(.*)$", capfd.readouterr().out, re.MULTILINE)
+    assert re.match(r"NVIDIA H200: .*(cuda|CUDA|GPU).*mnst\[gpu\]", unused)
+
+
+def test_info_names_the_variable_that_hides_the_gpu(fake_gpu, monkeypatch, capfd):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert main(["info"]) == 0
+    (unused,) = re.findall(r"^unused +(.*)$", capfd.readouterr().out, re.MULTILINE)
+    assert unused.startswith("NVIDIA H200: ")
+    assert "CUDA_VISIBLE_DEVICES='-1'" in unused
+
+
+def test_version_from_the_installed_command():
+    script = Path(sys.executable).with_name("mnst")
+    shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
+    assert shown == f"mnst {metadata.version('mnst')}\n"
+
+
+# How it ends
+
+
+def test_interrupt_keeps_the_picture_so_far(pictures, random_weights, clean_environment):
+    # Python leaves SIGINT ignored where a shell in the background started the tests.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from mnst.cli import main; sys.exit(main())"
+    )
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-c", code, "stylize", *pictures, "-o", "out.png"),
+            *("--weights", random_weights, "--steps", "100000"),
+        ],
+        env=clean_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            for line in process.stderr:
+                if line.startswith("step "):
+                    process.send_signal(signal.SIGINT)
+                    break
+            stdout, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert re.match(r"out.png: 32 x 24 pixels, \d+ steps in \d+ s, ended early", stdout)
+    assert "Traceback" not in stderr
+    assert pixels_of("out.png").shape == (24, 32, 3)
+    assert mnst.read_settings("out.png")["steps"] < 100000
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A disk without room, where root may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder]
+    try:
+        subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a small disk here")
+    with open(folder / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(1024))
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_full_disk_is_one_line(stylize, full_disk, capfd):
+    output = full_disk / "out.png"
+    assert stylize("--no-progress", output=output) == 2
+    assert capfd.readouterr() == ("", f"mnst: {output}: the disk is full\n")
+    assert [path.name for path in full_disk.iterdir()] == ["filler"]
+
+
+def test_failed_run_is_one_line_and_exit_code_1(stylize, capfd):
+    # In float32 the total loss is infinite from the start, so there is no picture to keep.
+    assert stylize("--no-progress", "--recipe", "article,beta=1e38") == 1
+    shown = capfd.readouterr()
+    assert re.fullmatch(r"mnst: the total loss became inf after step 0; .*\n", shown.err)
+    assert shown.out == ""
+    assert not Path("out.png").exists()
