@@ -16,7 +16,7 @@ import numpy as np
 
 from mnst import mixing
 from mnst.recipes import ARTICLE, Recipe
-from mnst.transfer import StyleTransfer, check_options, read_start
+from mnst.transfer import StyleTransfer, check_options, log_axis, read_start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,9 +128,9 @@ class Calibration:
             ax.plot(0.5, first, "o", color="tab:blue")
             ax.plot(0.5, second, "o", color="tab:orange")
         ax.axvline(crossing, color="grey", linewidth=0.8, linestyle=":")
-        ax.set(yscale="log", xlabel="gamma, share of style 1", ylabel="relative improvement RI")
+        ax.set(xlabel="gamma (share of style 1)", ylabel="relative improvement RI")
         ax.legend()
-        return ax
+        return log_axis(ax)
 
     def __repr__(self) -> str:
         listed = ", ".join(f"{value:.4g}" for value in self.sigma)

@@ -20,7 +20,7 @@ from mnst import images, mixing, paintings
 from mnst.calibration import Calibration, calibrate
 from mnst.recipes import ARTICLE, PAPER, Recipe
 from mnst.sweeps import Sweep, sweep
-from mnst.transfer import Result, stylize
+from mnst.transfer import Result, log_axis, stylize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,7 +229,7 @@ def closed_form(ratio: float = ARTICLE_RATIO) -> Figure:
         (line,) = ax.plot(gammas, ratio * (gammas / (1 - gammas) / sigma) ** 2, label=label)
         ax.plot(crossing, 1, "o", color=line.get_color())
     ax.axhline(1, color="lightgrey", linewidth=0.8, zorder=0)
-    ax.set(yscale="log", ylim=(1e-2, 1e2), xlabel="gamma (share of style 1)", ylabel="RI 1 / RI 2")
+    log_axis(ax).set(ylim=(1e-2, 1e2), xlabel="gamma (share of style 1)", ylabel="RI 1 / RI 2")
     ax.legend()
     return figure
 

@@ -154,9 +154,8 @@ def save_image(
     exif[ExifTags.Base.Software] = f"mnst {__version__}"
     if settings is not None:
         text = json.dumps({"mnst": dict(settings)}, ensure_ascii=True)
-        # libtiff, which compresses TIFF, can't write an Exif directory of its own.
-        place = exif if kind == "TIFF" else exif.get_ifd(ExifTags.IFD.Exif)
-        place[ExifTags.Base.UserComment] = _COMMENT_PREFIX + text.encode("ascii")
+        # In the main directory: libtiff can't write Exif's own, nor can Pillow before 11.
+        exif[ExifTags.Base.UserComment] = _COMMENT_PREFIX + text.encode("ascii")
     try:
         data = encode(image, kind, exif=exif)
     except (OSError, ValueError) as error:
@@ -244,8 +243,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
         [0.4, 0.6]
     """
     with _opened(path, str(path)) as image, _damage_named(str(path)):
-        exif = image.getexif()
-        comment = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}.get(ExifTags.Base.UserComment)
+        comment = image.getexif().get(ExifTags.Base.UserComment)
     if isinstance(comment, bytes) and comment.startswith(_COMMENT_PREFIX):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return dict(json.loads(comment[len(_COMMENT_PREFIX) :])["mnst"])

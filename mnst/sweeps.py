@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnst import __version__, images
 from mnst.recipes import ARTICLE, Recipe
-from mnst.transfer import Result, StyleTransfer, check_options, read_start, style_list
+from mnst.transfer import Result, StyleTransfer, check_options, log_axis, read_start, style_list
 from mnst.weights import fetch_weights, find_weights, sha256
 
 if TYPE_CHECKING:
@@ -507,15 +507,11 @@ def _fitted(image: np.ndarray, width: int) -> Image.Image:
 
 def _plotted(ax: Axes | None, gammas: Sequence[float], values: np.ndarray, name: str) -> Axes:
     """Draws a line per style over gamma, on a log axis."""
-    from matplotlib.ticker import LogFormatter
-
     if ax is None:
         from matplotlib import pyplot
 
         _, ax = pyplot.subplots(layout="constrained")
     for k, line in enumerate(values.T, start=1):
         ax.plot(gammas, line, marker="o", label=f"{name} {k}")
-    ax.set(xlabel="gamma (share of style 1)", yscale="log")
-    ax.yaxis.set_major_formatter(LogFormatter())
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
-    return ax
+    ax.set(xlabel="gamma (share of style 1)")
+    return log_axis(ax)

@@ -78,8 +78,6 @@ class Result:
         Returns:
             The axes.
         """
-        from matplotlib.ticker import LogFormatter
-
         if ax is None:
             from matplotlib import pyplot
 
@@ -90,11 +88,9 @@ class Result:
             share = self.settings["gamma"][k - 1]
             ax.plot(steps, ratios, label=f"style {k}, share {share:g}")
         ax.axhline(1, color="grey", linewidth=0.8, linestyle=":")
-        ax.set(yscale="log", xlabel="step", ylabel="style loss / style loss of the content image")
-        ax.yaxis.set_major_formatter(LogFormatter())  # 0.1, not 10^-1
-        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        ax.set(xlabel="step", ylabel="style loss / style loss of the content image")
         ax.legend()
-        return ax
+        return log_axis(ax)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.image, dtype=dtype)
@@ -399,6 +395,16 @@ def stylize(
     return transfer.run(
         gamma=gamma, sigma=sigma, init=start, seed=seed, callback=callback, progress=progress
     )
+
+
+def log_axis(ax: Axes) -> Axes:
+    """Makes the y axis logarithmic, with plain numbers: 0.1, not 10^-1."""
+    from matplotlib.ticker import LogFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # where decades are few
+    return ax
 
 
 def check_options(

@@ -197,7 +197,7 @@ def test_the_distance_between_styles_is_their_style_loss(scene):
 def test_a_calibration_draws_what_it_predicts():
     calibration = calibrate_transfer(Law(1.1, [1, 9]), refine=3)
     axes = calibration.plot()
-    assert axes.get_xlabel() == "gamma, share of style 1"
+    assert axes.get_xlabel() == "gamma (share of style 1)"
     assert axes.get_yscale() == "log"
     assert calibration.predict(0.5) == pytest.approx(calibration.predict([0.5, 0.5]))
 

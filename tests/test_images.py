@@ -664,7 +664,7 @@ def test_settings_of_others_and_damaged_ones(photo, tmp_path):
     for comment in comments:
         exif = Image.Exif()
         if comment is not None:
-            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+            exif[ExifTags.Base.UserComment] = comment
         Image.fromarray(photo).save(path, exif=exif)
         with pytest.raises(ValueError, match="carries no settings") as caught:
             mnst.read_settings(path)
