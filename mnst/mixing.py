@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 # Shares written as decimals, such as (0.33, 0.33, 0.34), may miss 1 by their rounding.
 _SUM_TOLERANCE = 1e-6
 
-SMALLEST_SHARE = 1e-4
+SMALLEST_SHARE = 0.02
 """No style's share becomes smaller in calibration, so that it stays a style of the mixture."""
 
 _MAX_TURNS = 10_000
@@ -234,7 +234,8 @@ def closed_form_sigma(start: Sequence[float], distances: ArrayLike) -> tuple[flo
 
     Returns:
         One number per style, the first one 1. Where some style is nearer than the others even
-        without any share (it lies among them), it gets `SMALLEST_SHARE` of the largest sigma.
+        without any share (it lies among them), the styles can't be made equal; that one then gets
+        `SMALLEST_SHARE`, and the others are.
 
     Raises:
         ValueError: If a style's loss at the start is 0: nothing could improve.

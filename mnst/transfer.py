@@ -208,7 +208,7 @@ class StyleTransfer:
         from mnst.training import DivergenceError
 
         shares = mixing.style_shares(gamma, self._styles)
-        if isinstance(sigma, str):
+        if isinstance(sigma, str) and sigma == "auto":
             sigma = mixing.closed_form_sigma(self.start_losses, self.style_distances)
         sigmas = mixing.style_sigmas(sigma, self._styles)
         recipe = self._same_losses(recipe or self.recipe)
