@@ -4,13 +4,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-notebooks lint clean
 
 help:
-	@echo 'make demo   paint a photo in two styles, into demo/'
-	@echo 'make test   run the tests'
-	@echo 'make lint   check style and types'
-	@echo 'make clean  remove what these made'
+	@echo 'make demo            paint a photo in two styles, into demo/'
+	@echo 'make test            run the tests'
+	@echo 'make test-notebooks  run the notebooks, small and brief'
+	@echo 'make lint            check style and types'
+	@echo 'make clean           remove what these made'
 
 .venv/installed: setup.cfg setup.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -26,6 +27,9 @@ demo: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+test-notebooks: .venv/installed-test
+	$(BIN)/python -m pytest -m notebooks tests/test_notebooks.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
