@@ -1,12 +1,16 @@
-"""Draws the pictures of the README and the documentation: `python docs/pictures.py`."""
+"""Draws the pictures of the README and the documentation: `python docs/pictures.py`.
+
+The curves are drawn from the runs of `notebooks/article_figures`, or from new ones.
+"""
 
 from pathlib import Path
 
-import numpy as np
 from matplotlib import cbook
+from matplotlib.figure import Figure
 from PIL import Image
 
 import mnst
+from mnst import figures
 from mnst.paintings import glass, swirls
 
 HERE = Path(__file__).parent / "images"
@@ -18,10 +22,7 @@ def crossfade() -> Image.Image:
     transfer = mnst.StyleTransfer(
         cbook.get_sample_data("grace_hopper.jpg", asfileobj=False), [swirls(), glass()], size=384
     )
-    # Equal relative improvement at gamma = 0.5 asks for this ratio of the two; see the design page.
-    first, second = transfer.start_losses
-    sigma = (1, float(np.sqrt(first / second)))
-    row = [transfer.run(gamma=gamma, sigma=sigma).image for gamma in (0, 0.25, 0.5, 0.75, 1)]
+    row = [transfer.run(gamma=gamma, sigma="auto").image for gamma in (0, 0.25, 0.5, 0.75, 1)]
     height, width = row[0].shape[:2]
     sheet = Image.new("RGB", (5 * width + 4 * GAP, height), "white")
     for place, image in enumerate(row):
@@ -34,6 +35,13 @@ def crossfade() -> Image.Image:
     return sheet
 
 
+def curves() -> Figure:
+    """Relative improvement over gamma, without sigma and with it."""
+    runs = Path(__file__).parent.parent / "notebooks" / "runs" / "hopper"
+    return figures.article(folder=runs).curves()
+
+
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     crossfade().save(HERE / "crossfade.jpg", quality=90)
+    curves().savefig(HERE / "curves.png", dpi=100)

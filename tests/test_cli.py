@@ -187,18 +187,82 @@ def test_warnings_are_notes(folder, tmp_path, capsys):
 # What it takes
 
 
-def test_options_are_those_of_the_function(capsys):
+@pytest.mark.parametrize("command", ["stylize", "calibrate", "sweep", "crossfade"])
+def test_options_are_those_of_the_function(command, capsys):
     with pytest.raises(SystemExit):
-        main(["stylize", "--help"])
+        main([command, "--help"])
     shown = capsys.readouterr().out
     options = set(re.findall(r"^ +(?:-\w(?: \w+)?, )?--([a-z-]+)", shown, re.MULTILINE))
     keywords = {
         name.replace("_", "-")
-        for name, parameter in inspect.signature(mnst.stylize).parameters.items()
+        for name, parameter in inspect.signature(getattr(mnst, command)).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    assert options - {"help", "output"} == keywords - {"callback"}
+    assert options - {"help", "output"} == keywords - {"callback", "executor"}
     assert "--no-progress" in shown
+
+
+# Commands that make many runs
+
+
+@pytest.fixture
+def brief(random_weights):
+    return ["--weights", str(random_weights), "--steps", "2", "--no-progress"]
+
+
+def test_calibrate_prints_what_it_found_last(pictures, brief, capfd):
+    assert main(["calibrate", *pictures, *brief, "--refine", "2", "--method", "pilot"]) == 0
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    *runs, predicted, within, sigma = shown.out.splitlines()
+    assert 2 <= len(runs) <= 3
+    assert all(re.match(r"run with sigma .*, 2 steps in \d+ s$", run) for run in runs)
+    assert predicted.startswith("predicted relative improvement")
+    assert within in ("within the tolerance of 0.05: True", "within the tolerance of 0.05: False")
+    assert re.fullmatch(r"sigma 1,[\d.]+", sigma)
+
+
+def test_sweep_keeps_its_runs(pictures, brief, tmp_path, capfd):
+    given = ["--gamma", "0,0.5,1", "--sigma", "auto", "--folder", "runs"]
+    assert main(["sweep", *pictures, *brief, *given]) == 0
+    assert capfd.readouterr().out == "3 runs in runs\n"
+    assert len(list(Path("runs").glob("*-gamma*.png"))) == 3
+    assert Path("runs/sweep.csv").is_file()
+    assert main(["sweep", *pictures, pictures[0], *brief, "--gamma", "1,0,0;0,0.5,0.5",
+                 "--folder", "three"]) == 0  # fmt: skip
+    assert len(list(Path("three").glob("*-gamma*.png"))) == 2
+
+
+def test_crossfade_writes_an_animation(pictures, brief, capfd):
+    given = ["--frames", "3", "--steps-between", "1", "-o", "fade.gif"]
+    assert main(["crossfade", *pictures, *brief, *given]) == 0
+    assert capfd.readouterr().out == "fade.gif: 3 frames, 4 steps\n"
+    with Image.open("fade.gif") as image:
+        assert image.n_frames == 4
+
+
+def test_crossfade_refuses_a_name_before_it_paints(pictures, capfd):
+    assert main(["crossfade", *pictures, "-o", "fade.avi"]) == 2
+    assert "must end in one of .gif, .webp, .mp4" in capfd.readouterr().err
+
+
+def test_figures_draws_and_prints_claims(pictures, random_weights, monkeypatch, capfd):
+    monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
+    given = ["--recipe", "article,steps=1", "--folder", "drawn", "--no-progress"]
+    assert main(["figures", "article", *pictures, *given]) == 0
+    shown = capfd.readouterr().out.splitlines()
+    drawn = [line for line in shown if line.endswith(".png")]
+    assert len(drawn) == 5
+    assert all(Path(path).is_file() for path in drawn)
+    assert len([line for line in shown if re.match(r"\[[ x]\] ", line)]) == 7
+
+
+def test_figures_need_two_styles_or_none(pictures, capfd):
+    assert main(["figures", "paper", *pictures[:2]]) == 2
+    assert "1 styles were given: give two" in capfd.readouterr().err
+
+
+# What it writes
 
 
 def test_picture_and_settings_are_what_was_asked_for(stylize, pictures, random_weights, capfd):

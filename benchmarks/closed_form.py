@@ -1,0 +1,45 @@
+"""Where the closed form of sigma holds: `python benchmarks/closed_form.py`.
+
+Prints |log(RI_1 / RI_2)| at gamma = 0.5 with sigma in closed form, for runs that depart from what
+it supposes: more weight on the content, fewer steps, a start from noise.
+"""
+
+import argparse
+
+from matplotlib import cbook
+
+import mnst
+from mnst.calibration import imbalance
+from mnst.paintings import dots, glass, ink, swirls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=160)
+    options = parser.parse_args()
+    photo = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    article = mnst.ARTICLE
+    departures = {
+        "as in the article": {},
+        **{f"alpha x {x:g}": {"recipe": article.replace(alpha=article.alpha * x)}
+           for x in (1e2, 1e4, 1e6, 1e8)},
+        **{f"{steps} steps": {"steps": steps} for steps in (10, 25, 50, 300)},
+        **{f"from noise, {steps} steps": {"init": "noise", "steps": steps} for steps in (100, 300)},
+    }  # fmt: skip
+    for name, styles in {
+        "swirls, glass": [swirls(), glass()],
+        "glass, ink": [glass(), ink()],
+        "dots, swirls": [dots(), swirls()],
+    }.items():
+        transfer = mnst.StyleTransfer(photo, styles, size=options.size)
+        first, second = transfer.start_losses
+        print(f"{name}: L_1(c) / L_2(c) = {first / second:.3g}")
+        for departure, changes in departures.items():
+            result = transfer.run(sigma="auto", progress=False, **changes)
+            improved = ", ".join(f"{value:.3g}" for value in result.relative_improvement)
+            apart = imbalance(result.relative_improvement)
+            print(f"  {departure:<24}{apart:.3f}  (RI {improved})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
