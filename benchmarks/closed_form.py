@@ -22,7 +22,7 @@ def main() -> None:
     departures = {
         "as in the article": {},
         **{f"alpha x {x:g}": {"recipe": article.replace(alpha=article.alpha * x)}
-           for x in (1e2, 1e4, 1e6, 1e8)},
+           for x in (1e10, 1e12, 1e13, 1e14)},
         **{f"{steps} steps": {"steps": steps} for steps in (10, 25, 50, 300)},
         **{f"from noise, {steps} steps": {"init": "noise", "steps": steps} for steps in (100, 300)},
     }  # fmt: skip

@@ -300,39 +300,23 @@ def sweep(
     run = {"sigma": sigma, "init": init, "seed": seed}
     recipes = _recipes(styles, recipe, alpha_beta, steps, gamma, sigma, seed)
     tasks = _tasks(photo, styles, recipes, gamma, scene, run)
+    if not tasks:
+        raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
     place = None if folder is None else Path(folder)
-    if place is not None:
-        place.mkdir(parents=True, exist_ok=True)
-    done: dict[int, tuple[Result, bool]] = {}
-    for index, task in enumerate(tasks):
-        kept = None if place is None else _load_run(place, task)
-        if kept is not None:
-            done[index] = kept, True
-    if progress and done:
-        print(f"{len(done)} of {len(tasks)} runs are in {place} already", file=sys.stderr)
-    todo = {index: task for index, task in enumerate(tasks) if index not in done}
-    painted = _paint_here(todo, progress) if executor is None else _paint_in(executor, todo)
-    completed = True
-    try:
-        for index, result in painted:
-            if not result.completed:
-                raise KeyboardInterrupt
-            if place is not None:
-                _save_run(place, tasks[index], result)
-            done[index] = result, False
-            if progress and executor is not None:
-                print(f"run {len(done)} of {len(tasks)} is done", file=sys.stderr)
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        completed = False
-    outcome = Sweep(
-        tuple(
-            SweepRun(tasks[i].photo, tasks[i].gamma, tasks[i].recipe, *done[i])
-            for i in sorted(done)
-        ),
-        completed,
+    found = {} if place is None else _found(place, tasks)
+    if progress and found:
+        print(f"{len(found)} of {len(tasks)} runs are in {place} already", file=sys.stderr)
+    todo = {index: task for index, task in enumerate(tasks) if index not in found}
+    painted, completed = _painted(todo, place, executor, progress)
+    if not (found or painted):
+        raise KeyboardInterrupt
+    results = found | painted
+    runs = tuple(
+        SweepRun(task.photo, task.gamma, task.recipe, results[index], found=index in found)
+        for index, task in enumerate(tasks)
+        if index in results
     )
+    outcome = Sweep(runs, completed)
     if place is not None and completed:
         outcome.save_csv(place / "sweep.csv")
         outcome.save_json(place / "sweep.json")
@@ -382,6 +366,33 @@ def _tasks(
             key = _digest(scene_key, recipe.as_dict(), share, *run.values())
             tasks.append(_Task(index, content, pictures, recipe, share, scene, run, scene_key, key))
     return tasks
+
+
+def _found(place: Path, tasks: Sequence[_Task]) -> dict[int, Result]:
+    """Returns the runs that an earlier sweep left in the folder, which is made if need be."""
+    place.mkdir(parents=True, exist_ok=True)
+    kept = {index: _load_run(place, task) for index, task in enumerate(tasks)}
+    return {index: result for index, result in kept.items() if result is not None}
+
+
+def _painted(
+    todo: Mapping[int, _Task], place: Path | None, executor: Executor | None, progress: bool
+) -> tuple[dict[int, Result], bool]:
+    """Makes runs and keeps each at once; returns them, and False if they were interrupted."""
+    painted: dict[int, Result] = {}
+    arriving = _paint_here(todo, progress) if executor is None else _paint_in(executor, todo)
+    try:
+        for index, result in arriving:
+            if not result.completed:
+                return painted, False
+            if place is not None:
+                _save_run(place, todo[index], result)
+            painted[index] = result
+            if progress and executor is not None:
+                print(f"run {len(painted)} of {len(todo)} is done", file=sys.stderr)
+    except KeyboardInterrupt:
+        return painted, False
+    return painted, True
 
 
 def _paint_here(todo: Mapping[int, _Task], progress: bool) -> Iterator[tuple[int, Result]]:

@@ -241,6 +241,12 @@ def test_plots_hold_the_numbers(serial):
     )
 
 
+@pytest.mark.parametrize("empty", ["gamma", "alpha_beta", "recipe"])
+def test_an_empty_list_is_named(photo, styles, options, empty):
+    with pytest.raises(ValueError, match="nothing to run"):
+        mnst.sweep(photo, styles, **{**options, empty: []})
+
+
 def test_three_styles_take_shares(photo, styles, options):
     swept = mnst.sweep(
         photo, [*styles, photo], gamma=[[1, 0, 0], [0.2, 0.3, 0.5]], **{**options, "steps": 1}
