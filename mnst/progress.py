@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from types import TracebackType
@@ -40,7 +41,9 @@ class Progress:
                 warnings.simplefilter("ignore")
                 from tqdm.auto import tqdm
 
-                self._bar = tqdm(total=self._steps, unit="step", file=sys.stderr)
+                # Asked here, since tqdm draws nothing on a terminal that reports no width.
+                columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+                self._bar = tqdm(total=self._steps, unit="step", file=sys.stderr, ncols=columns)
         return self
 
     def __call__(self, record: StepRecord) -> None:
