@@ -199,7 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = vars(build_parser().parse_args(arguments))
     run: Callable[..., int] = options.pop("run")
-    warnings.showwarning = _show_warning
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        return _run(run, options)
+
+
+def _run(run: Callable[..., int], options: dict[str, Any]) -> int:
+    """Runs a command; whatever it raises becomes one line and an exit code."""
     try:
         return run(**options)
     except BrokenPipeError:
@@ -262,7 +268,7 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     faded = crossfade(photo, styles, **options)
     faded.save(output)
     print(f"{output}: {len(faded.frames)} frames, {faded.steps} steps")
-    return 0
+    return 0 if faded.gammas[-1] == 1 else INTERRUPTED
 
 
 def _figures(source: str, photo: str | None, styles: list[str], folder: str, **options: Any) -> int:
@@ -289,7 +295,7 @@ def _demo(folder: str, **options: Any) -> int:
     images.check_output(place / "painted.png")
     hopper = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     photo = images.to_uint8(images.load_image(hopper, size=_DEMO_SIZE))
-    result = stylize(photo, styles, **options)
+    result = stylize(photo, styles, size=_DEMO_SIZE, sigma="auto", **options)
     written = {
         "photo.png": photo,
         "style_1.png": styles[0],

@@ -1,23 +1,16 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scenes import PHOTO, STYLES, options
 
 import mnst
 from mnst.animation import Crossfade
-from mnst.paintings import glass, swirls
-
-RECIPE = mnst.ARTICLE.replace(
-    content_layers={"block2_conv1": 1.0},
-    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
-    steps=6,
-)
+from mnst.paintings import swirls
 
 
 @pytest.fixture(scope="module")
 def scene(random_weights):
-    photo = np.random.default_rng(2).integers(0, 256, (21, 25, 3), dtype=np.uint8)
-    options = {"recipe": RECIPE, "weights": random_weights, "precision": "float32"}
-    return photo, [swirls(size=32), glass(size=40)], {**options, "progress": False}
+    return PHOTO, STYLES, options(random_weights, steps=6)
 
 
 @pytest.fixture(scope="module")

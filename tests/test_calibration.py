@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scenes import PHOTO, STYLES, options
 
 import mnst
 from mnst.calibration import calibrate_transfer, imbalance
@@ -16,12 +17,6 @@ from mnst.mixing import (
     predicted_improvement,
 )
 from mnst.paintings import glass, swirls
-
-RECIPE = mnst.ARTICLE.replace(
-    content_layers={"block2_conv1": 1.0},
-    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
-    steps=6,
-)
 
 
 def distances(points):
@@ -161,9 +156,7 @@ def test_an_unchecked_closed_form_makes_no_run():
 
 @pytest.fixture(scope="module")
 def scene(random_weights):
-    photo = np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    options = {"recipe": RECIPE, "weights": random_weights, "precision": "float32"}
-    return photo, [swirls(size=32), glass(size=40)], {**options, "progress": False}
+    return PHOTO, STYLES, options(random_weights, steps=6)
 
 
 def test_the_pilot_is_the_article_s_procedure(scene):

@@ -1,22 +1,14 @@
 import numpy as np
 import pytest
+from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
 from mnst import figures
-from mnst.paintings import glass, swirls
-
-RECIPE = mnst.ARTICLE.replace(
-    content_layers={"block2_conv1": 1.0},
-    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
-    steps=6,
-)
 
 
 @pytest.fixture(scope="module")
 def scene(random_weights):
-    photo = np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    options = {"recipe": RECIPE, "weights": random_weights, "precision": "float32"}
-    return photo, [swirls(size=32), glass(size=40)], {**options, "progress": False}
+    return PHOTO, STYLES, options(random_weights, steps=6)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +69,7 @@ def test_the_closed_form_explains_the_article_s_numbers():
 def test_the_paper_s_figures(scene, tmp_path):
     photo, styles, options = scene
     recipe = mnst.PAPER.replace(
-        content_layers=RECIPE.content_layers, style_layers=RECIPE.style_layers, steps=6
+        content_layers=RECIPE.content_layers, style_layers=RECIPE.style_layers
     )
     paper = figures.paper(
         photo,

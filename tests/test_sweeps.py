@@ -12,36 +12,27 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scenes
+from scenes import PHOTO, RECIPE, STYLES
 
 import mnst
-from mnst.paintings import glass, swirls
 
-RECIPE = mnst.ARTICLE.replace(
-    content_layers={"block2_conv1": 1.0},
-    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
-    steps=3,
-)
 GAMMAS = [0, 0.25, 0.5, 1]
 
 
 @pytest.fixture(scope="module")
 def photo():
-    return np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    return PHOTO
 
 
 @pytest.fixture(scope="module")
 def styles():
-    return [swirls(size=32), glass(size=40)]
+    return STYLES
 
 
 @pytest.fixture(scope="module")
 def options(random_weights):
-    return {
-        "recipe": RECIPE,
-        "weights": random_weights,
-        "precision": "float32",
-        "progress": False,
-    }
+    return scenes.options(random_weights)
 
 
 @pytest.fixture(scope="module")

@@ -7,28 +7,22 @@ import numpy as np
 import pytest
 from matplotlib import cbook
 from PIL import Image
+from scenes import PHOTO, RECIPE, STYLES
 
 import mnst
 from mnst.images import to_uint8
 from mnst.paintings import glass, swirls
 from mnst.training import DivergenceError
 
-# Two shallow layers: tiny pictures, and quick.
-RECIPE = mnst.ARTICLE.replace(
-    content_layers={"block2_conv1": 1.0},
-    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
-    steps=3,
-)
-
 
 @pytest.fixture(scope="module")
 def photo():
-    return np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    return PHOTO
 
 
 @pytest.fixture(scope="module")
 def styles():
-    return [swirls(size=32), glass(size=40)]
+    return STYLES
 
 
 @pytest.fixture(scope="module")

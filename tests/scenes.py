@@ -1,0 +1,20 @@
+"""A scene that takes no time: two shallow layers, a tiny photo, two tiny styles."""
+
+import numpy as np
+
+import mnst
+from mnst.paintings import glass, swirls
+
+RECIPE = mnst.ARTICLE.replace(
+    content_layers={"block2_conv1": 1.0},
+    style_layers={"block1_conv1": 1.0, "block2_conv1": 0.3},
+    steps=3,
+)
+PHOTO = np.random.default_rng(2).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+STYLES = [swirls(size=32), glass(size=40)]
+
+
+def options(weights, **changes):
+    """Keywords of a quiet run on the scene that is the same on every machine."""
+    common = {"recipe": RECIPE, "weights": weights, "precision": "float32", "progress": False}
+    return {**common, **changes}
