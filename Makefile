@@ -9,7 +9,7 @@ BIN = .venv/bin
 help:
 	@echo 'make demo            paint a photo in two styles, into demo/'
 	@echo 'make test            run the tests'
-	@echo 'make test-notebooks  run the notebooks, small and brief'
+	@echo 'make test-notebooks  run the notebooks, small and brief, and the README'
 	@echo 'make lint            check style and types'
 	@echo 'make clean           remove what these made'
 
@@ -29,7 +29,7 @@ test: .venv/installed-test
 	$(BIN)/python -m pytest
 
 test-notebooks: .venv/installed-test
-	$(BIN)/python -m pytest -m notebooks tests/test_notebooks.py
+	$(BIN)/python -m pytest -m notebooks tests
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
