@@ -7,6 +7,7 @@ shows nothing: progress bars, previews, early stopping and callbacks all consume
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -118,8 +119,10 @@ class Trainer:
             epsilon=recipe.epsilon,
         )
         self.optimizer.build([self.image])
-        self.train_step = tf.function(self._train_step)
-        self.measure = tf.function(self._measure)
+        # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
+        # "frequent retracing" where somebody paints one picture after the other.
+        self.train_step = tf.function(functools.partial(self._train_step))
+        self.measure = tf.function(functools.partial(self._measure))
 
     def run(
         self, start: Any, targets: Targets, *, steps: int, warm: int = 0

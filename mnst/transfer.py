@@ -167,8 +167,9 @@ class StyleTransfer:
         self._weights_hash = sha256(path)
         extractor = features.vgg_layers(self.recipe.layers, weights=path, dtype=self.precision)
         # Compiled, as in the step: op by op, bfloat16 activations are rounded more often, and the
-        # content image would not have the features that the step sees.
-        extract = tf.function(extractor)
+        # content image would not have the features that the step sees. Styles of other sizes share
+        # a second tracing.
+        extract = tf.function(extractor, reduce_retracing=True)
         of_content = extract(self.content)
         self._grams = losses.style_targets(map(extract, style_images), of_content, self.recipe)
         self._content_features = {

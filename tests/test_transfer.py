@@ -123,6 +123,24 @@ def test_a_run_can_start_from_a_picture(transfer, photo):
         run(transfer, init=photo.transpose(1, 0, 2))
 
 
+def test_many_runs_and_many_sizes_are_silent(photo, random_weights, capfd, caplog):
+    """TensorFlow warns of "frequent retracing", through the logging module."""
+    random = np.random.default_rng(6)
+    styles = [random.integers(0, 256, (16 + k, 20, 3), dtype=np.uint8) for k in range(7)]
+    for size in range(16, 23):
+        mnst.stylize(
+            photo,
+            styles,
+            recipe=RECIPE,
+            steps=1,
+            size=size,
+            weights=random_weights,
+            progress=False,
+        )
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
 def test_a_callback_sees_every_record_with_its_picture(transfer):
     seen = []
     result = run(transfer, callback=seen.append)
