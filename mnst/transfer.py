@@ -399,12 +399,17 @@ def stylize(
 
 
 def log_axis(ax: Axes) -> Axes:
-    """Makes the y axis logarithmic, with plain numbers: 0.1, not 10^-1."""
+    """Makes the y axis logarithmic, with plain numbers: 0.1, not 10^-1 or 1e-01."""
     from matplotlib.ticker import LogFormatter
+
+    class PlainFormatter(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
 
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # where decades are few
+    # Labels between the decades where there are few of those.
+    ax.yaxis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))
     return ax
 
 
