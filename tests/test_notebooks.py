@@ -44,9 +44,11 @@ def test_article_figures(run):
     printed = run("article_figures.ipynb")
     claims = re.findall(r"^\[(.)\] (.*)$", printed, re.MULTILINE)
     assert len(claims) == 3 * 7
-    held = {text for mark, text in claims if mark == "x"}
-    for claim in ("away from gamma = 0.5", "equally at gamma = 0.5", "fades in continuously"):
+    held = [text for mark, text in claims if mark == "x"]
+    for claim in ("within 0.03", "equally at gamma = 0.5", "fades in continuously"):
         assert sum(claim in text for text in held) == 3, claim
+    # So small, one of the pairs happens to be balanced.
+    assert sum("away from gamma = 0.5" in text for text in held) >= 2
     spreads = [float(spread) for spread in re.findall(r"spread ([\d.]+)", printed)]
     assert len(spreads) == 4
     assert spreads[1] < spreads[0]
