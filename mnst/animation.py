@@ -55,7 +55,9 @@ class Crossfade:
         """
         frames = self.frames + self.frames[-2:0:-1] if back_and_forth else self.frames
         target = check_animation(path)
-        images.write_atomically(target, _ENCODERS[target.suffix.lower()](frames, fps))
+        # The name that was given says the kind; it may be a link to a file of another name.
+        encode = _ENCODERS[Path(path).suffix.lower()]
+        images.write_atomically(target, encode(frames, fps))
 
 
 def crossfade(

@@ -103,10 +103,11 @@ def fetch_weights(source: WeightsSource) -> Path:
     try:
         source.path.parent.mkdir(parents=True, exist_ok=True)
         # Beside its place, and moved there once its hash is right: Keras itself deletes what was
-        # there where a download fails, and leaves a file of a wrong hash behind.
+        # there where a download fails, and leaves a file of a wrong hash behind. It shows its
+        # progress on standard output, which belongs to the caller's own output.
         with (
             tempfile.TemporaryDirectory(dir=source.path.parent) as folder,
-            _progress_on_stderr(),
+            contextlib.redirect_stdout(sys.stderr),
             _socket_timeout(_TIMEOUT),
         ):
             whole = keras.utils.get_file(
@@ -151,13 +152,6 @@ def _existing(path: str | os.PathLike[str], named_by: str) -> Path:
             f"{VGG19_ADDRESS}"
         )
     return found
-
-
-@contextlib.contextmanager
-def _progress_on_stderr() -> Iterator[None]:
-    """Keras shows a download on standard output, which belongs to the caller's own output."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
 
 
 @contextlib.contextmanager

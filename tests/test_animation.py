@@ -78,6 +78,13 @@ def test_a_film_holds_the_frames(brightening, tmp_path):
     assert abs(frames[0].mean() - brightening.frames[0].mean()) < 5
 
 
+def test_a_link_to_a_file_of_another_name_is_followed(brightening, tmp_path):
+    (tmp_path / "fade.gif").symlink_to(tmp_path / "0c7f")
+    brightening.save(tmp_path / "fade.gif")
+    assert (tmp_path / "0c7f").read_bytes().startswith(b"GIF8")
+    assert (tmp_path / "fade.gif").is_symlink()
+
+
 def test_a_name_of_another_kind_is_named(faded, tmp_path):
     with pytest.raises(ValueError, match=r"must end in one of \.gif, \.webp, \.mp4"):
         faded.save(tmp_path / "fade.avi")

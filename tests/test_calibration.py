@@ -112,12 +112,11 @@ class Law:
     def run(self, *, sigma):
         share = np.array(sigma) / sum(sigma)
         improved = tuple((self.bias * share**self.power).tolist())
-        record = mnst.StepRecord(step=10, losses={}, learning_rate=1.0, seconds=0.5)
         return mnst.Result(
             image=np.zeros((1, 1, 3), np.uint8),
             history=(
                 mnst.StepRecord(
-                    step=record.step,
+                    step=10,
                     losses={f"style_{k}": 3.0 / ri for k, ri in enumerate(improved, start=1)},
                     learning_rate=1.0,
                     seconds=0.5,
