@@ -245,7 +245,7 @@ def calibrate_transfer(
         improved = pilot.relative_improvement
         sigma = tuple(math.sqrt(improved[0] / value) for value in improved)
     else:
-        sigma = mixing.closed_form_sigma(transfer.start_losses, transfer.style_distances)
+        sigma = transfer.closed_form_sigma()
     sigma, converged = _refined(sigma, measure, runs, refine, tolerance)
     return Calibration(
         sigma=sigma,

@@ -93,7 +93,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "steps_between": {"type": int, "metavar": "N", "help": "steps of each frame but the first"},
 }
 # What only Python can give.
-_NOT_ON_THE_COMMAND_LINE = ("callback", "executor")
+_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "mask", "style_masks", "localize")
 
 
 class _Parser(argparse.ArgumentParser):

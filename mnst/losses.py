@@ -10,23 +10,33 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mnst._tensorflow import tf
 from mnst.recipes import ContentReduction, GramKind, Recipe, StyleReduction
+from mnst.regions import Regions, as_seen, halvings
 
 Tensor = Any
 Features = Mapping[str, Tensor]
 
 
-def gram_matrix(features: Tensor, *, kind: GramKind = "sum") -> Tensor:
+def gram_matrix(
+    features: Tensor, *, kind: GramKind = "sum", region: Tensor | None = None
+) -> Tensor:
     """Returns the Gram matrix G = F F^T of a layer (paper, eq. 3).
+
+    With a region t it is that of the region, brought to all M positions of the layer, so that it
+    is measured against the same targets: G = M / sum_p t_p * sum_p t_p F_p F_p^T.
 
     Args:
         features: Activations [B, H, W, N], any float dtype.
         kind: "sum" over the M = H * W positions (article, paper), or their "mean" (TensorFlow's
             tutorial).
+        region: How much each position counts, float32 [R, H, W] in 0..1; not all 0. R is B, or
+            either of them 1.
 
     Returns:
-        float32 [B, N, N].
+        float32 [B, N, N], or [R, N, N] for the regions of one picture.
 
     Example:
         >>> import mnst, numpy as np
@@ -34,12 +44,21 @@ def gram_matrix(features: Tensor, *, kind: GramKind = "sum") -> Tensor:
         [[20.0, 20.0], [20.0, 20.0]]
     """
     features = tf.cast(features, tf.float32)
-    gram = tf.linalg.einsum("bijc,bijd->bcd", features, features)
+    if region is None:
+        gram = tf.linalg.einsum("bijc,bijd->bcd", features, features)
+    else:
+        counts = region / tf.reduce_mean(region, axis=[-2, -1], keepdims=True)
+        counted = counts[..., tf.newaxis] * features
+        gram = tf.linalg.einsum("...ijc,...ijd->...cd", features, counted)
     return gram / _positions(features) if kind == "mean" else gram
 
 
 def content_loss(
-    features: Tensor, target: Tensor, *, reduction: ContentReduction = "mean"
+    features: Tensor,
+    target: Tensor,
+    *,
+    reduction: ContentReduction = "mean",
+    region: Tensor | None = None,
 ) -> Tensor:
     """Returns how far a layer's activations are from the content image's.
 
@@ -48,6 +67,8 @@ def content_loss(
         target: F(c), those of the content image, same shape.
         reduction: "mean" of the squared differences (article, tutorial), or "half_sum", half
             their sum (paper, eq. 2).
+        region: How much each position counts, float32 [B, H, W] in 0..1. The mean stays one over
+            all positions: one that counts in full counts as much as without a region.
 
     Returns:
         float32 [B].
@@ -61,6 +82,8 @@ def content_loss(
         (4.0, 24.0)
     """
     squared = tf.math.squared_difference(tf.cast(features, tf.float32), tf.cast(target, tf.float32))
+    if region is not None:
+        squared *= region[..., tf.newaxis]
     if reduction == "half_sum":
         return 0.5 * tf.reduce_sum(squared, axis=[-3, -2, -1])
     return tf.reduce_mean(squared, axis=[-3, -2, -1])
@@ -113,11 +136,15 @@ class Targets(NamedTuple):
     Attributes:
         content: Layer to F(c), [1, H, W, N].
         styles: Layer to the Gram matrices A_k of the K styles, [K, N, N].
-        mixed: Layer to their mean, weighted with `shares`, [N, N].
-        shares: g_k * sigma_k, [K].
-        weight: Their sum, [].
+        mixed: Layer to what is aimed at in each region, [R, N, N]: the mean of the A_k, weighted
+            with `shares`, in the one region that all styles share; A_k in that of style k.
+        shares: g_k * sigma_k, [K]; with regions, times their strength and share of the picture.
+        weight: Of each region, [R]: the sum of the shares in it.
         alpha: Weight of the content loss, [].
         beta: Weight of the style loss, [].
+        regions: Where each style may paint, [R, H, W], and as smaller layers see it, from
+            `mnst.regions.halvings`; empty without masks.
+        painted: Where the picture is painted at all, [1, H, W], and so on; empty without masks.
     """
 
     content: dict[str, Tensor]
@@ -127,6 +154,8 @@ class Targets(NamedTuple):
     weight: Tensor
     alpha: Tensor
     beta: Tensor
+    regions: tuple[Tensor, ...]
+    painted: tuple[Tensor, ...]
 
 
 def style_targets(
@@ -190,6 +219,7 @@ def make_targets(
     *,
     gamma: Sequence[float],
     sigma: Sequence[float],
+    regions: Regions | None = None,
 ) -> Targets:
     """Puts together what a run is measured against.
 
@@ -199,18 +229,29 @@ def make_targets(
         recipe: Whose layers, alpha and beta are used.
         gamma: Share g_k of each style, in sum 1.
         sigma: Calibration sigma_k of each style.
+        regions: Where each style may paint, from `mnst.regions.paint_regions`; None is everywhere.
 
     Returns:
         The targets, with the weighted mean of the styles' Gram matrices.
+
+    Raises:
+        ValueError: If there is not one gamma and sigma per style.
     """
     shares = [float(g) * float(s) for g, s in zip(gamma, sigma, strict=True)]
-    weight = math.fsum(shares)
-    # Summed in float64, so that the order of the styles does not show in the picture.
-    weights = tf.constant([share / weight for share in shares], tf.float64)
-    mixed = {
-        layer: tf.cast(tf.tensordot(weights, tf.cast(grams, tf.float64), axes=1), tf.float32)
-        for layer, grams in styles.items()
-    }
+    if regions is not None:
+        shares = [
+            share * scale for share, scale in zip(shares, _scales(regions, gamma), strict=True)
+        ]
+    if regions is None or len(regions.styles) == 1:
+        weight = [math.fsum(shares)]
+        # Summed in float64, so that the order of the styles does not show in the picture.
+        weights = tf.constant([[share / weight[0] for share in shares]], tf.float64)
+        mixed = {
+            layer: tf.cast(tf.tensordot(weights, tf.cast(grams, tf.float64), axes=1), tf.float32)
+            for layer, grams in styles.items()
+        }
+    else:
+        weight, mixed = shares, dict(styles)
     return Targets(
         content={layer: tf.cast(content[layer], tf.float32) for layer, _ in recipe.content_layers},
         styles=dict(styles),
@@ -219,7 +260,28 @@ def make_targets(
         weight=tf.constant(weight, tf.float32),
         alpha=tf.constant(recipe.alpha, tf.float32),
         beta=tf.constant(recipe.beta, tf.float32),
+        regions=() if regions is None else _levels(regions.styles),
+        painted=() if regions is None else _levels(regions.painted[np.newaxis]),
     )
+
+
+def _levels(masks: np.ndarray) -> tuple[Tensor, ...]:
+    return tuple(tf.constant(level, tf.float32) for level in halvings(masks))
+
+
+def _scales(regions: Regions, gamma: Sequence[float]) -> list[float]:
+    """Returns what a style's share is multiplied by, so that masks leave the balance as it was.
+
+    A region's Gram is brought to all M positions, and the gradient at one of its positions with it:
+    M / sum t times what it is without a mask. The region's share of the picture, sum t / M, takes
+    that back. And where styles have places of their own, a position that one of them has to itself
+    would get its share alone, not their sum. So all are made stronger alike, until the mean over
+    the painted pixels is that sum again.
+    """
+    areas = np.broadcast_to(regions.areas, len(gamma))
+    strength = regions.painted.mean(dtype=np.float64) / np.dot(gamma, areas)
+    scales: list[float] = (strength * areas).tolist()
+    return scales
 
 
 def mixed_losses(
@@ -238,6 +300,9 @@ def mixed_losses(
     So the objective that is differentiated holds one style, the weighted mean, and a step costs the
     same whatever the number of styles. The total and the styles' own losses are only measured.
 
+    Where the styles have regions of their own (paper, section 3.4, goes as far as a mask over all
+    of them), the Gram matrices differ, and each is compared with its own style's.
+
     Args:
         features: Those of the picture, [1, H, W, N] each.
         targets: From `make_targets`.
@@ -246,9 +311,16 @@ def mixed_losses(
     Returns:
         The objective, float32 [], whose gradient is the total's; and a dict with "content",
         "style_1" .. "style_K" and "total", float32 [] each, the styles' without g, sigma and
-        beta.
+        beta, each over its own region.
     """
-    grams = {layer: gram_matrix(features[layer], kind=recipe.gram) for layer in targets.styles}
+    grams = {
+        layer: gram_matrix(
+            features[layer],
+            kind=recipe.gram,
+            region=as_seen(targets.regions, *features[layer].shape[1:3]),
+        )
+        for layer in targets.styles
+    }
 
     def style(against: Mapping[str, Tensor]) -> Tensor:
         return tf.add_n(
@@ -268,13 +340,16 @@ def mixed_losses(
         [
             weight
             * content_loss(
-                features[layer], targets.content[layer], reduction=recipe.content_reduction
+                features[layer],
+                targets.content[layer],
+                reduction=recipe.content_reduction,
+                region=as_seen(targets.painted, *features[layer].shape[1:3]),
             )[0]
             for layer, weight in recipe.content_layers
         ]
     )
-    mixed = style(targets.mixed)[0]
-    objective = targets.alpha * content + targets.beta * targets.weight * mixed
+    mixed = tf.reduce_sum(targets.beta * targets.weight * style(targets.mixed))
+    objective = targets.alpha * content + mixed
     each = style(targets.styles)
     total = targets.alpha * content + targets.beta * tf.tensordot(targets.shares, each, axes=1)
     named = {f"style_{k}": loss for k, loss in enumerate(tf.unstack(each), start=1)}

@@ -20,6 +20,9 @@ from mnst._tensorflow import keras, tf
 from mnst.losses import Targets, Tensor, mixed_losses
 from mnst.recipes import Recipe
 
+# A photo, [1, H, W, 3], and what is kept of it, [1, H, W, 1]; None is nothing.
+Kept = tuple[Tensor, Tensor] | None
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -83,7 +86,8 @@ class Trainer:
         width: Of the picture, in pixels.
 
     Attributes:
-        image: The picture, a Keras variable [1, H, W, 3].
+        image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
+            is painted beneath them.
         schedule: Keras' ExponentialDecay of the learning rate.
         optimizer: Keras' Adam with that schedule.
         train_step: A `tf.function`: one step of the optimiser.
@@ -125,7 +129,13 @@ class Trainer:
         self.measure = tf.function(functools.partial(self._measure))
 
     def run(
-        self, start: Any, targets: Targets, *, steps: int, warm: int = 0
+        self,
+        start: Any,
+        targets: Targets,
+        *,
+        steps: int,
+        warm: int = 0,
+        keep: tuple[Any, Any] | None = None,
     ) -> Iterator[StepRecord]:
         """Yields the record of the start and of every step: `steps` + 1 records.
 
@@ -138,17 +148,20 @@ class Trainer:
             warm: Go on where the optimiser stands, as if after so many steps, rather than afresh:
                 its moments stay, and its learning rate is that of this step. For targets that
                 change little, as between the frames of a crossfade.
+            keep: A photo, [1, H, W, 3], and a mask, [H, W], 1 where its pixels are kept, 0 where
+                the picture is painted. In between the picture is a mixture at every step.
 
         Raises:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
         """
         self._reset(start, warm)
+        kept = None if keep is None else _as_tensors(*keep)
         best = None
         began = time.perf_counter()
         for step in range(steps + 1):
             # A step measures the picture before it changes it. So the record of a picture is made
             # by the step that follows, and the last picture is only measured.
-            image, measured = (self.train_step if step < steps else self.measure)(targets)
+            image, measured = (self.train_step if step < steps else self.measure)(targets, kept)
             values = _to_floats(measured)
             for term, value in values.items():
                 if not math.isfinite(value):
@@ -172,20 +185,38 @@ class Trainer:
                 variable.assign(keras.ops.zeros_like(variable))
         self.optimizer.iterations.assign(warm)
 
-    def _train_step(self, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        image = tf.identity(self.image.value)
+    def _train_step(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, Tensor]]:
+        painting = tf.identity(self.image.value)
         with tf.GradientTape() as tape:
-            tape.watch(image)
+            tape.watch(painting)
+            image = _picture(painting, kept)
             objective, losses = mixed_losses(self.extractor(image), targets, self.recipe)
-        gradient = tape.gradient(objective, image)
+        gradient = tape.gradient(objective, painting)
         self.optimizer.apply([gradient], [self.image])
         self.image.assign(tf.clip_by_value(self.image.value, 0.0, 255.0))
         return image, _with_picture(losses, image)
 
-    def _measure(self, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        image = tf.identity(self.image.value)
+    def _measure(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, Tensor]]:
+        image = _picture(tf.identity(self.image.value), kept)
         _, losses = mixed_losses(self.extractor(image), targets, self.recipe)
         return image, _with_picture(losses, image)
+
+
+def _picture(painting: Tensor, kept: Kept) -> Tensor:
+    """Puts the kept pixels of the photo over the painting, as the network and the user see it.
+
+    A soft mask is why the painting is what is optimised: Adam's step does not get smaller with the
+    gradient, so a pixel that is half kept would walk as far as one that isn't, and leave the photo.
+    """
+    if kept is None:
+        return painting
+    photo, mask = kept
+    return mask * photo + (1.0 - mask) * painting
+
+
+def _as_tensors(photo: Any, mask: Any) -> Kept:
+    mask = np.asarray(mask)[np.newaxis, ..., np.newaxis]
+    return tf.constant(photo, tf.float32), tf.constant(mask, tf.float32)
 
 
 def _with_picture(losses: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:

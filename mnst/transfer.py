@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+from PIL import Image
 
 from mnst import __version__, devices, features, images, mixing
 from mnst.progress import Progress
 from mnst.recipes import ARTICLE, Recipe, get_recipe
+from mnst.regions import Regions, paint_regions
 from mnst.weights import fetch_weights, find_weights, sha256
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mnst.training import StepRecord
+
+Localize = Literal["guided", "composite"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +33,13 @@ class Result:
 
     Attributes:
         image: uint8 [H, W, 3], RGB.
-        history: A `StepRecord` for the start and for every step, without their pictures.
+        history: A `StepRecord` for the start and for every step, without their pictures. With
+            localize="composite" the losses are those of the whole picture, as it was before the
+            photo's pixels were put back.
         start_losses: L_style_k(c), the style losses of the content image, one per style.
         settings: What it was made with: gamma, sigma, recipe, steps done, init, seed, backbone,
-            weights, precision, device and versions. `save` puts it into the file.
+            weights, precision, device and versions; with masks, how the transfer is localized and
+            what share of the pixels is kept. `save` puts it into the file.
         completed: False if the run was ended before its last step.
     """
 
@@ -118,12 +126,16 @@ class StyleTransfer:
         styles: A list or tuple of style images, or a single one.
         recipe: Losses and optimiser: a `Recipe`, or a name ("article", "paper", "tutorial").
         size: The longest that a long side may be, in pixels; larger pictures are reduced.
+        mask: What to keep of the photo; as in `stylize`.
+        style_masks: Where each style may paint; as in `stylize`.
+        localize: "guided" or "composite"; as in `stylize`.
         backbone: "auto" or "vgg19".
         weights: Path of the backbone's weights; `find_weights` says where they come from else.
         precision: "float32", "bfloat16", or "auto", which is what the hardware is fast in.
 
     Attributes:
         start_losses: L_style_k(c), the style losses of the content image, one per style.
+        regions: Where the styles may paint, `mnst.regions.Regions`; None without masks.
         style_distances: The style loss of style j's Gram matrices against style k's, [K, K].
 
     Raises:
@@ -145,17 +157,34 @@ class StyleTransfer:
         *,
         recipe: Recipe | str = ARTICLE,
         size: int = 512,
+        mask: Any = None,
+        style_masks: Sequence[Any] | None = None,
+        localize: Localize = "guided",
         backbone: str = "auto",
         weights: str | os.PathLike[str] | None = None,
         precision: str = "auto",
     ) -> None:
         devices.check_precision(precision)
+        _check_localize(localize, style_masks)
         self.recipe = get_recipe(recipe)
         smallest = features.minimum_side(self.recipe.layers)
         self._source = find_weights(weights, backbone=backbone)
         self._styles = len(mixing.style_shares(None, len(style_list(styles))))
         self.content = _load(photo, size, smallest)
         style_images = [_load(style, size, smallest) for style in style_list(styles)]
+        height, width = self.content.shape[1:3]
+        self.localize = localize
+        self.regions = paint_regions(
+            _load_mask(mask, height, width, "mask"),
+            None
+            if style_masks is None
+            else [
+                _load_mask(one, height, width, f"style_masks[{k}]")
+                for k, one in enumerate(style_masks)
+            ],
+            self._styles,
+            cell=features.minimum_side(layer for layer, _ in self.recipe.style_layers),
+        )
 
         # All that was given is checked; from here on it takes time.
         from mnst import losses, training
@@ -169,13 +198,15 @@ class StyleTransfer:
         # Compiled, as in the step: op by op, bfloat16 activations are rounded more often, and the
         # content image would not have the features that the step sees. Styles of other sizes share
         # a second tracing.
-        extract = tf.function(extractor, reduce_retracing=True)
-        of_content = extract(self.content)
-        self._grams = losses.style_targets(map(extract, style_images), of_content, self.recipe)
+        self._extract = tf.function(extractor, reduce_retracing=True)
+        of_content = self._extract(self.content)
+        self._grams = losses.style_targets(
+            map(self._extract, style_images), of_content, self.recipe
+        )
         self._content_features = {
             layer: of_content[layer] for layer, _ in self.recipe.content_layers
         }
-        self.start_losses = self._style_losses(of_content)
+        self.start_losses = self._measured(of_content)
         between = losses.style_distances(self._grams, of_content, self.recipe)
         self.style_distances: np.ndarray = between.numpy()
         self._trainer = training.Trainer(extractor, self.recipe, *self.content.shape[1:3])
@@ -210,7 +241,7 @@ class StyleTransfer:
 
         shares = mixing.style_shares(gamma, self._styles)
         if isinstance(sigma, str) and sigma == "auto":
-            sigma = mixing.closed_form_sigma(self.start_losses, self.style_distances)
+            sigma = self.closed_form_sigma()
         sigmas = mixing.style_sigmas(sigma, self._styles)
         recipe = self._same_losses(recipe or self.recipe)
         recipe = recipe if steps is None else recipe.replace(steps=steps)
@@ -218,12 +249,14 @@ class StyleTransfer:
         start, init_name = self._start(recipe.init if init is None else init, seed)
         settings = self._settings(recipe, shares, sigmas, init_name, seed)
         targets = self._targets(recipe, shares, sigmas)
+        keep = None if self._guided is None else (self.content, 1 - self._guided.painted)
         history: list[StepRecord] = []
         last = None
         shown = Progress(self._heading(shares, steps), steps) if progress else nullcontext()
         try:
             with shown as show:
-                for last in self._trainer.run(start, targets, steps=steps, warm=warm):
+                records = self._trainer.run(start, targets, steps=steps, warm=warm, keep=keep)
+                for last in map(self._composited, records):
                     history.append(last.numbers())
                     if show is not None:
                         show(last)
@@ -234,7 +267,8 @@ class StyleTransfer:
                 raise
         except DivergenceError as error:
             if error.best is not None:
-                error.result = _result(error.best, history, self.start_losses, settings, steps)
+                best = self._composited(error.best)
+                error.result = _result(best, history, self.start_losses, settings, steps)
             raise
         assert last is not None  # a run yields its start, if nothing else
         return _result(last, history, self.start_losses, settings, steps)
@@ -247,21 +281,72 @@ class StyleTransfer:
             )
         return recipe
 
+    def closed_form_sigma(self) -> tuple[float, ...]:
+        """Returns the sigma of `mnst.mixing.closed_form_sigma` for this photo and these styles.
+
+        Raises:
+            ValueError: If the styles have regions of their own: it rests on one that they share.
+        """
+        if self.regions is not None and len(self.regions.styles) > 1:
+            raise ValueError(
+                "sigma 'auto' and the closed form are for styles that share a region, but these "
+                "have style_masks: give a number for each"
+            )
+        return mixing.closed_form_sigma(self.start_losses, self.style_distances)
+
+    def style_losses(self, image: Any) -> tuple[float, ...]:
+        """Returns L_style_k of any picture of this size, each style's over its own region.
+
+        Args:
+            image: Anything that `mnst.load_image` takes, as large as `content`.
+
+        Raises:
+            ValueError: If it has another size.
+        """
+        pixels = images.load_image(image, size=None)
+        if pixels.shape != self.content.shape:
+            height, width = self.content.shape[1:3]
+            raise ValueError(
+                f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
+                f"{width} x {height}"
+            )
+        return self._measured(self._extract(pixels))
+
+    @property
+    def _guided(self) -> Regions | None:
+        """What the loss knows of the masks."""
+        return self.regions if self.localize == "guided" else None
+
+    def _composited(self, record: StepRecord) -> StepRecord:
+        """Puts the photo's pixels back where they are kept (paper, section 4.3)."""
+        if self.regions is None or self.localize == "guided":
+            return record
+        painted = self.regions.painted[np.newaxis, ..., np.newaxis]
+        image = (1 - painted) * self.content + painted * np.asarray(record.image)
+        return dataclasses.replace(record, image=image)
+
     def _targets(self, recipe: Recipe, gamma: Sequence[float], sigma: Sequence[float]) -> Any:
         from mnst import losses
 
         return losses.make_targets(
-            self._content_features, self._grams, recipe, gamma=gamma, sigma=sigma
+            self._content_features,
+            self._grams,
+            recipe,
+            gamma=gamma,
+            sigma=sigma,
+            regions=self._guided,
         )
 
-    def _style_losses(self, measured: Any) -> tuple[float, ...]:
+    def _measured(self, of_picture: Any) -> tuple[float, ...]:
         """Returns L_style_k of a picture, given its features."""
         from mnst import losses
 
         styles = range(1, self._styles + 1)
         equal, ones = [1 / self._styles] * self._styles, [1.0] * self._styles
-        targets = losses.make_targets(measured, self._grams, self.recipe, gamma=equal, sigma=ones)
-        _, named = losses.mixed_losses(measured, targets, self.recipe)
+        targets = losses.make_targets(
+            of_picture, self._grams, self.recipe, gamma=equal, sigma=ones, regions=self._guided
+        )
+        _, named = losses.mixed_losses(of_picture, targets, self.recipe)
         return tuple(float(named[f"style_{k}"]) for k in styles)
 
     def _start(self, init: Any, seed: int) -> tuple[np.ndarray, str]:
@@ -293,12 +378,22 @@ class StyleTransfer:
             "recipe": recipe.as_dict(),
             "init": init,
             "seed": int(seed),
+            "localized": self._localized(),
             "backbone": self._source.backbone,
             "weights": {"origin": self._source.origin, "sha256": self._weights_hash},
             "precision": self.precision,
             "device": self.device,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
+        }
+
+    def _localized(self) -> dict[str, Any] | None:
+        if self.regions is None:
+            return None
+        return {
+            "by": self.localize,
+            "kept": round(1 - float(self.regions.painted.mean(dtype=np.float64)), 4),
+            "regions": [round(area, 4) for area in self.regions.areas.tolist()],
         }
 
     def _heading(self, shares: Sequence[float], steps: int) -> list[str]:
@@ -309,6 +404,8 @@ class StyleTransfer:
             f"on {self.device}, {self.precision}",
             f"{width} x {height} pixels, styles in shares {listed}, {steps} steps",
         ]
+        if (localized := self._localized()) is not None:
+            lines.append(f"{localized['by']}: {localized['kept']:.1%} of the pixels are kept")
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
         return lines
@@ -325,6 +422,9 @@ def stylize(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    mask: Any = None,
+    style_masks: Sequence[Any] | None = None,
+    localize: Localize = "guided",
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
@@ -353,6 +453,14 @@ def stylize(
         init: What to start from: "content", "noise", or an image of the same proportions. None is
             what the recipe says.
         seed: Of the noise, where it starts from noise.
+        mask: What to keep of the photo: an array [h, w] of booleans, 0..255 as uint8, or floats in
+            0..1, of the photo's proportions in any size. Full keeps the pixel as it is, 0 paints
+            it, and what is between is a mixture. None keeps nothing.
+        style_masks: Where each style may paint: one such array for each, or None for everywhere. A
+            pixel that no style may paint is kept.
+        localize: "guided" lets the masks take part in the losses: strokes are made for what is
+            painted, and end at what is kept as at any edge in the photo. "composite" paints all of
+            it and puts the pixels back (paper, section 3.4).
         backbone: Which network measures: "vgg19", or "auto".
         weights: Path of the backbone's weights. Without it the file named by the variable
             MNST_VGG19_WEIGHTS is taken, or Keras' cache, or Keras' download.
@@ -389,6 +497,9 @@ def stylize(
         styles,
         recipe=recipe,
         size=size,
+        mask=mask,
+        style_masks=style_masks,
+        localize=localize,
         backbone=backbone,
         weights=weights,
         precision=precision,
@@ -461,6 +572,37 @@ def _load(source: Any, size: int, smallest: int) -> np.ndarray:
             f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
         )
     return image
+
+
+def _load_mask(mask: Any, height: int, width: int, name: str) -> np.ndarray | None:
+    """Returns a mask as float32 [height, width] in 0..1."""
+    if mask is None:
+        return None
+    values = np.asarray(mask)
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "buf":
+        raise ValueError(
+            f"{name} is an array of shape {values.shape} and {values.dtype}: give [h, w] of "
+            f"booleans, uint8, or floats in 0..1"
+        )
+    if abs(values.shape[0] * width - values.shape[1] * height) > max(values.shape):
+        raise ValueError(
+            f"{name} is {values.shape[1]} x {values.shape[0]} pixels, but the picture will be "
+            f"{width} x {height}: give one of the same proportions"
+        )
+    values = values.astype(np.float32) / (255 if values.dtype.kind == "u" else 1)
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(f"{name} has values from {values.min():g} to {values.max():g}: give 0..1")
+    resized = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
+    # In steps of an 8-bit file's, so that resampling leaves no trace in what is kept or painted.
+    rounded: np.ndarray = np.rint(np.asarray(resized) * 255) / np.float32(255)
+    return rounded
+
+
+def _check_localize(localize: str, style_masks: Sequence[Any] | None) -> None:
+    if localize not in get_args(Localize):
+        raise ValueError(f"localize is {localize!r}: give one of {', '.join(get_args(Localize))}")
+    if localize == "composite" and style_masks is not None:
+        raise ValueError("style_masks take part in the loss: give localize='guided'")
 
 
 def _result(

@@ -109,6 +109,9 @@ class Law:
         self.style_distances = np.ones((len(bias), len(bias))) - np.eye(len(bias))
         self.power, self.bias = power, np.array(bias)
 
+    def closed_form_sigma(self):
+        return closed_form_sigma(self.start_losses, self.style_distances)
+
     def run(self, *, sigma):
         share = np.array(sigma) / sum(sigma)
         improved = tuple((self.bias * share**self.power).tolist())

@@ -6,6 +6,7 @@ import pytest
 import mnst
 from mnst._tensorflow import keras, tf
 from mnst.losses import make_targets, mixed_losses, style_targets
+from mnst.regions import Regions, halvings, paint_regions
 
 RECIPES = [mnst.ARTICLE, mnst.PAPER, mnst.TUTORIAL]
 # Two tiny layers stand for VGG19's in all three recipes' ways of measuring.
@@ -42,19 +43,40 @@ def pictures():
     return [random.uniform(0, 255, (1, *size, 3)).astype(np.float32) for size in sizes]
 
 
-def gram64(features):
+def gram64(features, region=None):
+    """Position by position; with a region its own Gram, times positions over its area."""
     flat = np.asarray(features, np.float64).reshape(-1, features.shape[-1])
-    return flat.T @ flat
+    if region is None:
+        return flat.T @ flat
+    t = np.asarray(region, np.float64).ravel()
+    return sum(w * np.outer(f, f) for w, f in zip(t, flat, strict=True)) * len(t) / t.sum()
 
 
-def losses64(recipe, of_x, of_content, of_styles, gamma, sigma):
-    """Every loss by the formulas of the article and the paper, in float64."""
+def seen64(mask, features):
+    """The mean of the pixels below each position of a layer."""
+    height, width = features.shape[1:3]
+    side = mask.shape[0] // height
+    cells = np.float64(mask)[: height * side, : width * side].reshape(height, side, width, side)
+    return cells.mean(axis=(1, 3))
+
+
+def losses64(recipe, of_x, of_content, of_styles, gamma, sigma, regions=None):
+    """Every loss by the formulas of the article and the paper, in float64.
+
+    With `regions` each style is measured over its own, and counts by its share of the picture.
+    """
     style = np.zeros(len(of_styles))
+    if regions is None:
+        each, painted, areas = [None] * len(style), np.ones((1, 1)), np.ones(len(style))
+    else:
+        each = np.broadcast_to(regions.styles, (len(style), *regions.painted.shape))
+        painted, areas = regions.painted, each.mean(axis=(1, 2), dtype=np.float64)
     for layer, weight in recipe.style_layers:
         positions = np.prod(of_x[layer].shape[1:3])
         channels = of_x[layer].shape[-1]
-        gram = gram64(of_x[layer])
         for k, features in enumerate(of_styles):
+            region = None if each[k] is None else seen64(each[k], of_x[layer])
+            gram = gram64(of_x[layer], region)
             target = gram64(features[layer]) * positions / np.prod(features[layer].shape[1:3])
             squared = (gram - target) ** 2
             if recipe.gram == "mean":
@@ -66,17 +88,21 @@ def losses64(recipe, of_x, of_content, of_styles, gamma, sigma):
     content = 0.0
     for layer, weight in recipe.content_layers:
         squared = (np.float64(of_x[layer]) - np.float64(of_content[layer])) ** 2
+        if regions is not None:
+            squared *= seen64(painted, of_x[layer])[..., np.newaxis]
         halved = recipe.content_reduction == "half_sum"
         content += weight * (squared.sum() / 2 if halved else squared.mean())
-    total = recipe.alpha * content + recipe.beta * np.dot(np.multiply(gamma, sigma), style)
+    strength = painted.mean() / np.dot(gamma, areas)
+    shares = np.multiply(gamma, sigma) * areas * strength
+    total = recipe.alpha * content + recipe.beta * np.dot(shares, style)
     named = {f"style_{k}": loss for k, loss in enumerate(style, start=1)}
     return {"total": total, "content": content, **named}
 
 
-def measure(extractor, recipe, x, content, styles, gamma, sigma):
+def measure(extractor, recipe, x, content, styles, gamma, sigma, regions=None):
     of_content = extractor(content)
     grams = style_targets(map(extractor, styles), of_content, recipe)
-    targets = make_targets(of_content, grams, recipe, gamma=gamma, sigma=sigma)
+    targets = make_targets(of_content, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
     return mixed_losses(extractor(x), targets, recipe)
 
 
@@ -237,3 +263,188 @@ def test_a_larger_style_has_the_same_target_per_position(tiles):
     for layer in small:
         np.testing.assert_allclose(small[layer], large[layer], rtol=1e-5)
         np.testing.assert_allclose(small[layer][0], gram64(features[layer]) * 45 / 24, rtol=1e-5)
+
+
+# Masks. The tiny pictures are 10 x 13, so that the pool drops a column.
+
+
+def soft_masks(kind):
+    """Regions of three styles: one they share, or one for each; with and without a soft edge."""
+    random = np.random.default_rng(23)
+    mask, *each = random.uniform(size=(4, 10, 13)).astype(np.float32)
+    mask[:3] = 1
+    each = [np.round(each[0]), each[1], None]
+    return {
+        "shared": paint_regions(mask, None, 3),
+        "own": paint_regions(None, each, 3),
+        "both": paint_regions(mask, each, 3),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["sum", "mean"])
+def test_the_gram_of_regions_equals_numpy_in_float64(rng, kind):
+    features = rng.normal(size=(1, 5, 7, 3)).astype(np.float32)
+    regions = rng.uniform(size=(4, 5, 7)).astype(np.float32)
+    grams = mnst.gram_matrix(features, kind=kind, region=regions)
+    expected = [gram64(features, region) / (35 if kind == "mean" else 1) for region in regions]
+    np.testing.assert_allclose(grams, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [1.0, 0.25])
+def test_a_region_that_is_the_same_everywhere_changes_no_gram(rng, value):
+    features = rng.normal(size=(1, 5, 7, 3)).astype(np.float32)
+    region = np.full((1, 5, 7), value, np.float32)
+    np.testing.assert_allclose(
+        mnst.gram_matrix(features, region=region), mnst.gram_matrix(features), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", ["shared", "own", "both"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_every_loss_over_regions_equals_numpy_in_float64(extractor, pictures, recipe, kind, rng):
+    recipe = recipe_on_tiny(recipe)
+    content, *styles = pictures
+    gamma, sigma, regions = (0.2, 0.3, 0.5), (1, 1.9, 0.4), soft_masks(kind)
+    x = rng.uniform(0, 255, content.shape).astype(np.float32)
+    _, losses = measure(extractor, recipe, x, content, styles, gamma, sigma, regions)
+    expected = losses64(
+        recipe,
+        *({name: f.numpy() for name, f in extractor(image).items()} for image in (x, content)),
+        [{name: f.numpy() for name, f in extractor(style).items()} for style in styles],
+        gamma,
+        sigma,
+        regions,
+    )
+    for name, value in expected.items():
+        assert float(losses[name]) == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("kind", ["shared", "own", "both"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_gradient_over_regions_agrees_with_finite_differences(
+    extractor, pictures, recipe, kind, rng
+):
+    recipe = recipe_on_tiny(recipe)
+    content, *styles = pictures
+    gamma, sigma, regions = (0.2, 0.3, 0.5), (1, 1.9, 0.4), soft_masks(kind)
+    forward = float64_copy(extractor)
+    of_content, of_styles = forward(content), [forward(style) for style in styles]
+    x = rng.uniform(0, 255, content.shape)
+    watched = tf.constant(x, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        objective, _ = measure(extractor, recipe, watched, content, styles, gamma, sigma, regions)
+    gradient = tape.gradient(objective, watched).numpy().astype(np.float64)
+    for _ in range(3):
+        direction = rng.normal(size=x.shape)
+        ahead, behind = (
+            losses64(recipe, forward(x + step), of_content, of_styles, gamma, sigma, regions)
+            for step in (1e-3 * direction, -1e-3 * direction)
+        )
+        difference = (ahead["total"] - behind["total"]) / 2e-3
+        along = np.sum(gradient * direction)
+        assert along == pytest.approx(difference, rel=1e-3, abs=1e-4 * np.linalg.norm(gradient))
+
+
+def features_gradient(recipe, features, content, styles, gamma, regions):
+    """The gradient of the objective with respect to the activations themselves, by layer."""
+    sigma = (1,) * len(styles)
+    grams = style_targets(styles, content, recipe)
+    targets = make_targets(content, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
+    watched = {name: tf.constant(f) for name, f in features.items()}
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        objective, _ = mixed_losses(watched, targets, recipe)
+    return {name: g.numpy() for name, g in tape.gradient(objective, watched).items()}
+
+
+@pytest.fixture
+def activations(rng):
+    """Of the picture, the content and two styles; the picture and the content repeat once."""
+
+    def draw(repeats):
+        sizes = {"shallow": (8, 6, 4), "deep": (4, 3, 6)}
+        return {
+            name: np.tile(rng.normal(size=(1, *size)).astype(np.float32), (1, 1, repeats, 1))
+            for name, size in sizes.items()
+        }
+
+    return draw(2), draw(2), [draw(1), draw(1)]
+
+
+def halves():
+    left = np.zeros((8, 12), np.float32)
+    left[:, :6] = 1
+    return left, 1 - left
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_painted_position_has_the_gradient_that_it_has_without_a_mask(activations, recipe):
+    """Where half of a picture that repeats is kept, the other half's Gram is that of the whole."""
+    recipe = recipe_on_tiny(recipe)
+    left, _ = halves()
+    masked = features_gradient(recipe, *activations, (0.3, 0.7), paint_regions(left, None, 2))
+    whole = features_gradient(recipe, *activations, (0.3, 0.7), None)
+    for layer, gradient in masked.items():
+        kept, painted = np.split(gradient, 2, axis=2)
+        expected = np.split(whole[layer], 2, axis=2)[1]
+        np.testing.assert_allclose(painted, expected, atol=1e-5 * np.abs(expected).max())
+        assert not kept.any()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_style_that_has_a_place_to_itself_paints_it_as_if_alone(activations, recipe):
+    """Half and half, with gamma = 0.5: each half as in a run with that style only."""
+    recipe = recipe_on_tiny(recipe)
+    picture, content, styles = activations
+    both = features_gradient(
+        recipe, picture, content, styles, (0.5, 0.5), paint_regions(None, halves(), 2)
+    )
+    alone = [features_gradient(recipe, picture, content, [one], (1,), None) for one in styles]
+    for layer, gradient in both.items():
+        for half, expected in zip(np.split(gradient, 2, axis=2), alone, strict=True):
+            expected = expected[layer][:, :, : half.shape[2]]
+            np.testing.assert_allclose(half, expected, atol=1e-5 * np.abs(expected).max())
+            assert half.any()
+
+
+def test_a_mask_that_is_soft_everywhere_scales_the_gradient_as_a_whole(activations):
+    recipe = recipe_on_tiny(mnst.ARTICLE)
+    soft = features_gradient(
+        recipe, *activations, (0.3, 0.7), paint_regions(np.full((8, 12), 0.75), None, 2)
+    )
+    whole = features_gradient(recipe, *activations, (0.3, 0.7), None)
+    for layer, gradient in soft.items():
+        expected = whole[layer] / 4
+        np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_regions_that_happen_to_be_equal_are_one(activations):
+    """One Gram against the weighted mean, or one for each style: the same objective."""
+    recipe = recipe_on_tiny(mnst.ARTICLE)
+    left, _ = halves()
+    shared = paint_regions(None, [left, left], 2)
+    apart = Regions(left, np.stack([left, left]))
+    assert len(shared.styles) == 1
+    one, two = (
+        features_gradient(recipe, *activations, (0.3, 0.7), regions) for regions in (shared, apart)
+    )
+    for layer, gradient in one.items():
+        np.testing.assert_allclose(gradient, two[layer], atol=1e-5 * np.abs(gradient).max())
+
+
+def test_nothing_is_measured_where_the_photo_is_kept(activations):
+    recipe = recipe_on_tiny(mnst.ARTICLE)
+    picture, content, styles = activations
+    left, _ = halves()
+    grams = style_targets(styles, content, recipe)
+    regions = paint_regions(left, None, 2)
+    targets = make_targets(content, grams, recipe, gamma=(0.3, 0.7), sigma=(1, 1), regions=regions)
+    kept = {name: halvings(left[None])[level][0] > 0 for level, name in enumerate(picture)}
+    changed = {
+        name: f + 100 * kept[name][..., np.newaxis].astype(np.float32)
+        for name, f in picture.items()
+    }
+    _, before = mixed_losses(picture, targets, recipe)
+    _, after = mixed_losses(changed, targets, recipe)
+    assert {k: float(v) for k, v in after.items()} == {k: float(v) for k, v in before.items()}

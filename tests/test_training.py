@@ -9,6 +9,7 @@ import pytest
 import mnst
 from mnst._tensorflow import keras, tf
 from mnst.losses import make_targets, mixed_losses, style_targets
+from mnst.regions import paint_regions
 from mnst.training import DivergenceError, Trainer
 
 RECIPE = mnst.ARTICLE.replace(
@@ -150,3 +151,68 @@ def test_a_gradient_that_overflows_is_seen_in_the_picture(scene):
         list(Trainer(black_if_nan, RECIPE, 12, 9).run(content, targets, steps=9))
     assert raised.value.term == "picture"
     assert raised.value.best.step == 0
+
+
+@pytest.fixture(scope="module")
+def masked(scene):
+    """A mask that keeps the left third, with a soft edge; and the targets that go with it."""
+    extractor, content, _ = scene
+    mask = np.broadcast_to(np.float32([1, 1, 1, 0.9, 0.25, 0, 0, 0, 0]), (12, 9))
+    return mask, masked_targets(extractor, content, mask)
+
+
+def masked_targets(extractor, content, mask):
+    styles = np.random.default_rng(1).uniform(0, 255, (3, 1, 12, 9, 3)).astype(np.float32)[1:]
+    features = extractor(content)
+    grams = style_targets(map(extractor, styles), features, RECIPE)
+    regions = paint_regions(mask, None, 2)
+    return make_targets(features, grams, RECIPE, gamma=(0.4, 0.6), sigma=(1, 1), regions=regions)
+
+
+@pytest.mark.parametrize("start", ["content", "noise"])
+def test_kept_pixels_are_the_photo_s_at_every_step(scene, masked, start):
+    extractor, content, _ = scene
+    mask, targets = masked
+    first = content if start == "content" else 255 - content
+    run = Trainer(extractor, RECIPE, 12, 9).run(first, targets, steps=5, keep=(content, mask))
+    for record in run:
+        np.testing.assert_array_equal(record.image[:, :, :3], content[:, :, :3])
+        _, losses = mixed_losses(extractor(record.image), targets, RECIPE)
+        assert record.losses == pytest.approx({k: float(v) for k, v in losses.items()}, rel=1e-4)
+    assert np.all(np.abs(record.image - first)[:, :, 5:] > 0.1)
+
+
+def test_a_soft_mask_mixes_photo_and_painting_at_every_step(scene, masked):
+    """Adam in NumPy on the painting; its steps are as long where most of the photo is kept."""
+    extractor, content, _ = scene
+    mask, targets = masked
+    recipe = RECIPE.replace(epsilon=1e-12)  # the tiny network's gradients are small, too
+    run = Trainer(extractor, recipe, 12, 9).run(content, targets, steps=8, keep=(content, mask))
+    m, v, y = 0.0, 0.0, content.astype(np.float64)
+    kept = mask[np.newaxis, ..., np.newaxis]
+    for step, record in enumerate(run):
+        x = kept * content + (1 - kept) * y
+        np.testing.assert_allclose(record.image, x, atol=2e-2)
+        image = tf.constant(x, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            objective, _ = mixed_losses(extractor(image), targets, RECIPE)
+        g = (1 - kept) * tape.gradient(objective, image).numpy().astype(np.float64)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        rate = 3.0 * 0.5 ** (step / 7)
+        corrected = rate * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+        assert not g[:, :, :3].any()
+        moved = corrected * m / (np.sqrt(v) + recipe.epsilon)
+        if step == 0:
+            np.testing.assert_allclose(np.abs(moved[:, :, 3:]), 3.0, rtol=1e-2)
+        y = np.clip(y - moved, 0, 255)
+
+
+def test_other_masks_of_the_same_size_reuse_the_step(scene, masked):
+    extractor, content, _ = scene
+    trainer = Trainer(extractor, RECIPE, 12, 9)
+    for mask in (masked[0], masked[0][:, ::-1], np.eye(12, 9, dtype=np.float32)):
+        targets = masked_targets(extractor, content, mask)
+        list(trainer.run(content, targets, steps=2, keep=(content, mask)))
+    assert trainer.train_step.experimental_get_tracing_count() == 1
+    assert trainer.measure.experimental_get_tracing_count() == 1

@@ -255,6 +255,160 @@ def test_no_style_is_an_error(photo):
         mnst.stylize(photo, [])
 
 
+@pytest.fixture(scope="module")
+def mask():
+    """Keeps the left of the 24 x 20 picture, with a soft edge two pixels wide."""
+    columns = [255] * 10 + [170, 85] + [0] * 12
+    return np.array([columns] * 20, np.uint8)
+
+
+@pytest.fixture
+def localized(photo, styles, random_weights):
+    """Makes a StyleTransfer with masks."""
+
+    def make(**options):
+        common = {"recipe": RECIPE, "weights": random_weights, "precision": "float32"}
+        return mnst.StyleTransfer(photo, styles, **{**common, **options})
+
+    return make
+
+
+@pytest.mark.parametrize("init", ["content", "noise"])
+@pytest.mark.parametrize("localize", ["guided", "composite"])
+def test_kept_pixels_are_the_photo_s_byte_for_byte(localized, photo, mask, localize, init):
+    seen = []
+    result = run(localized(mask=mask, localize=localize), init=init, callback=seen.append)
+    for picture in (result.image, *(to_uint8(record.image) for record in seen)):
+        np.testing.assert_array_equal(picture[:, :10], photo[:, :10])
+    assert np.mean(result.image[:, 12:] != photo[:, 12:]) > 0.9
+    assert result.settings["localized"] == {
+        "by": localize,
+        "kept": pytest.approx(11 / 24, abs=1e-4),
+        "regions": [pytest.approx(13 / 24, abs=1e-4)],
+    }
+
+
+def test_composite_is_the_run_without_a_mask_with_the_pixels_put_back(
+    transfer, localized, photo, mask
+):
+    plain, composite = run(transfer), run(localized(mask=mask, localize="composite"))
+    assert composite.final_losses == plain.final_losses
+    kept = mask[..., np.newaxis] / 255
+    mixed = kept * photo + (1 - kept) * plain.image
+    np.testing.assert_allclose(composite.image, mixed, atol=1)
+    np.testing.assert_array_equal(composite.image[:, 12:], plain.image[:, 12:])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mask": np.zeros((20, 24))},
+        {"mask": np.zeros((20, 24), bool), "localize": "composite"},
+        {"style_masks": [np.ones((20, 24)), None]},
+        {"style_masks": np.ones((2, 20, 24))},
+    ],
+    ids=["empty", "empty, composite", "full for one", "full for both"],
+)
+def test_masks_that_exclude_nothing_change_no_byte(transfer, localized, options):
+    result = run(localized(**options))
+    np.testing.assert_array_equal(result.image, run(transfer).image)
+    assert result.settings["localized"] is None
+
+
+def test_a_mask_may_be_of_any_kind_and_any_size(localized, mask):
+    hard = mask > 127
+    large = hard.repeat(3, axis=0).repeat(3, axis=1)
+    kinds = (hard, hard.astype(np.uint8) * 255, hard.astype(np.float64), hard.astype(np.float16))
+    first, *others = (localized(mask=one).regions.painted for one in kinds)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+    reduced = localized(mask=large).regions.painted
+    np.testing.assert_allclose(reduced, first, atol=0.3)
+    np.testing.assert_array_equal(reduced[:, :10], 0)
+    np.testing.assert_array_equal(reduced[:, 12:], 1)
+
+
+def test_each_style_is_measured_over_its_own_region(localized, transfer, photo, mask):
+    masks = [mask > 127, mask < 127]
+    both = localized(style_masks=masks)
+    assert both.style_losses(photo) == pytest.approx(both.start_losses, rel=1e-6)
+    for k, own in enumerate(masks):
+        alone = localized(mask=~own)
+        assert both.start_losses[k] == pytest.approx(alone.start_losses[k], rel=1e-5)
+        assert both.start_losses[k] != pytest.approx(transfer.start_losses[k], rel=1e-3)
+    result = run(both)
+    assert both.style_losses(result.image) == pytest.approx(result.final_losses, rel=0.05)
+    with pytest.raises(ValueError, match="picture is 20 x 24 pixels: give one of 24 x 20"):
+        both.style_losses(photo.transpose(1, 0, 2))
+
+
+def test_styles_side_by_side_both_paint(localized, photo, mask):
+    both = localized(style_masks=[mask > 127, mask < 127])
+    result = run(both, steps=15)
+    assert min(result.relative_improvement) > 1
+    assert np.all(np.any(result.image != photo, axis=2).mean(axis=0) > 0.9)
+    only_first = run(both, steps=15, gamma=1)
+    assert only_first.relative_improvement[1] < result.relative_improvement[1]
+
+
+def test_the_closed_form_is_for_styles_that_share_a_region(localized, mask):
+    shared = run(localized(mask=mask), sigma="auto")
+    assert shared.settings["sigma"][1] != 1
+    with pytest.raises(ValueError, match="share a region, but these have style_masks"):
+        run(localized(style_masks=[mask, 255 - mask]), sigma="auto")
+
+
+def test_progress_says_what_is_kept(localized, mask, capsys):
+    localized(mask=mask).run(steps=1)
+    assert "guided: 45.8% of the pixels are kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mask": np.ones((20, 24))}, "keeps the whole picture"),
+        ({"mask": np.ones((24, 20))}, "mask is 20 x 24 pixels, but the picture will be 24 x 20"),
+        ({"mask": np.ones((20, 24, 3))}, r"mask is an array of shape \(20, 24, 3\) and float64"),
+        ({"mask": np.full((20, 24), 2.0)}, "mask has values from 2 to 2: give 0..1"),
+        ({"mask": np.full((20, 24), np.nan)}, "mask has values from nan to nan"),
+        ({"mask": "person"}, r"mask is an array of shape \(\)"),
+        ({"style_masks": [None]}, "style_masks has 1 masks for 2 styles"),
+        ({"style_masks": [None, np.zeros((20, 24))]}, "style 2 may paint 0 pixels"),
+        ({"style_masks": [None, np.ones((9, 9))]}, r"style_masks\[1\] is 9 x 9 pixels"),
+        ({"localize": "masked"}, "localize is 'masked': give one of guided, composite"),
+        ({"localize": "composite", "style_masks": [None, None]}, "give localize='guided'"),
+    ],
+)
+def test_bad_masks_are_named_before_anything_is_loaded(photo, styles, options, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        mnst.stylize(photo, styles, **{"weights": __file__, "recipe": RECIPE, **options})
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.weights
+def test_guided_comes_nearer_to_the_styles_than_composite():
+    """Over the painted half: each style alone, and the way between two to which a mixture adds.
+
+    A mixture is at a distance sqrt(L_k) from each style, and their sum is least on the straight way
+    from one to the other. (Each RI_k would compare where on that way the two ended.)
+    """
+    photo = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    height, width = mnst.load_image(photo, size=96).shape[1:3]
+    mask = np.broadcast_to(np.arange(width) >= width // 2, (height, width))
+    styles = [swirls(size=96), glass(size=96)]
+    guided, composite = (
+        mnst.StyleTransfer(photo, styles, size=96, mask=mask, localize=way)
+        for way in ("guided", "composite")
+    )
+    for gamma in (0, 0.5, 1):
+        within, around = (
+            np.sqrt(guided.style_losses(run(one, gamma=gamma, sigma="auto", steps=25).image))
+            for one in (guided, composite)
+        )
+        shown = np.array([gamma > 0, gamma < 1])  # styles that have a share
+        assert np.sum(within, where=shown) < np.sum(around, where=shown)
+
+
 @pytest.mark.weights
 def test_a_real_run_takes_on_the_style():
     """A shorter and smaller form of the judged run, article recipe, gamma = 1."""
