@@ -14,7 +14,7 @@ from PIL import Image
 
 from mnst import images
 from mnst.recipes import ARTICLE, Recipe
-from mnst.transfer import StyleTransfer, check_options, read_start
+from mnst.transfer import Localize, StyleTransfer, check_options, read_start
 
 # The schedule's step whose learning rate the frames after the first are painted with: small
 # enough that strokes stay where they are, large enough to follow gamma. The article's rate is
@@ -72,6 +72,8 @@ def crossfade(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    mask: Any = None,
+    localize: Localize = "guided",
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
@@ -93,6 +95,8 @@ def crossfade(
         size: The longest that a long side may be.
         init: What to start from.
         seed: Of the noise.
+        mask: What to keep of the photo.
+        localize: How.
         backbone: Which network measures.
         weights: Path of its weights.
         precision: What it computes in.
@@ -120,6 +124,8 @@ def crossfade(
         styles,
         recipe=recipe,
         size=size,
+        mask=mask,
+        localize=localize,
         backbone=backbone,
         weights=weights,
         precision=precision,

@@ -16,7 +16,7 @@ import numpy as np
 
 from mnst import mixing
 from mnst.recipes import ARTICLE, Recipe
-from mnst.transfer import StyleTransfer, check_options, log_axis, read_start
+from mnst.transfer import Localize, StyleTransfer, check_options, log_axis, read_start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,6 +150,8 @@ def calibrate(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    mask: Any = None,
+    localize: Localize = "guided",
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
@@ -173,6 +175,8 @@ def calibrate(
         size: The longest that a long side may be.
         init: What a run starts from.
         seed: Of the noise.
+        mask: What to keep of the photo.
+        localize: How.
         backbone: Which network measures.
         weights: Path of its weights.
         precision: What it computes in.
@@ -199,6 +203,8 @@ def calibrate(
         styles,
         recipe=recipe,
         size=size,
+        mask=mask,
+        localize=localize,
         backbone=backbone,
         weights=weights,
         precision=precision,

@@ -42,6 +42,9 @@ def gram_matrix(
         >>> import mnst, numpy as np
         >>> mnst.gram_matrix(np.ones((1, 4, 5, 2), "float32"))[0].numpy().tolist()
         [[20.0, 20.0], [20.0, 20.0]]
+        >>> half = np.repeat([[1, 1, 0, 0, 0]], 4, axis=0)[None].astype("float32")
+        >>> mnst.gram_matrix(np.ones((1, 4, 5, 2), "float32"), region=half)[0].numpy().tolist()
+        [[20.0, 20.0], [20.0, 20.0]]
     """
     features = tf.cast(features, tf.float32)
     if region is None:
@@ -237,11 +240,8 @@ def make_targets(
     Raises:
         ValueError: If there is not one gamma and sigma per style.
     """
-    shares = [float(g) * float(s) for g, s in zip(gamma, sigma, strict=True)]
-    if regions is not None:
-        shares = [
-            share * scale for share, scale in zip(shares, _scales(regions, gamma), strict=True)
-        ]
+    scales = _scales(regions, gamma)
+    shares = [float(g) * float(s) * a for g, s, a in zip(gamma, sigma, scales, strict=True)]
     if regions is None or len(regions.styles) == 1:
         weight = [math.fsum(shares)]
         # Summed in float64, so that the order of the styles does not show in the picture.
@@ -269,7 +269,7 @@ def _levels(masks: np.ndarray) -> tuple[Tensor, ...]:
     return tuple(tf.constant(level, tf.float32) for level in halvings(masks))
 
 
-def _scales(regions: Regions, gamma: Sequence[float]) -> list[float]:
+def _scales(regions: Regions | None, gamma: Sequence[float]) -> list[float]:
     """Returns what a style's share is multiplied by, so that masks leave the balance as it was.
 
     A region's Gram is brought to all M positions, and the gradient at one of its positions with it:
@@ -278,6 +278,8 @@ def _scales(regions: Regions, gamma: Sequence[float]) -> list[float]:
     would get its share alone, not their sum. So all are made stronger alike, until the mean over
     the painted pixels is that sum again.
     """
+    if regions is None:
+        return [1.0] * len(gamma)
     areas = np.broadcast_to(regions.areas, len(gamma))
     strength = regions.painted.mean(dtype=np.float64) / np.dot(gamma, areas)
     scales: list[float] = (strength * areas).tolist()

@@ -40,6 +40,18 @@ def test_neighbours_are_nearer_than_runs_of_their_own(faded, scene):
     assert change(faded.frames) < change([run.result.image for run in alone])
 
 
+@pytest.mark.parametrize("localize", ["guided", "composite"])
+def test_every_frame_keeps_what_the_mask_keeps(scene, localize):
+    photo, styles, options = scene
+    mask = np.arange(24) < np.full((20, 1), 10)
+    faded = mnst.crossfade(
+        photo, styles, frames=3, steps_between=2, mask=mask, localize=localize, **options
+    )
+    for frame in faded.frames:
+        np.testing.assert_array_equal(frame[:, :10], photo[:, :10])
+        assert np.mean(frame[:, 10:] != photo[:, 10:]) > 0.8
+
+
 @pytest.fixture
 def brightening():
     """Five frames that a lossy codec can't mistake for one another."""

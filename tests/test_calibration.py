@@ -180,6 +180,18 @@ def test_sigma_auto_is_the_closed_form(scene):
     assert result.settings["sigma"] == list(calibration.sigma)
 
 
+def test_with_a_mask_the_start_losses_are_those_of_what_is_painted(scene):
+    photo, styles, options = scene
+    mask = np.arange(24) < np.full((20, 1), 10)
+    masked = mnst.calibrate(photo, styles, mask=mask, **options)
+    painted = mnst.stylize(photo, styles, mask=mask, sigma="auto", **options)
+    assert masked.start_losses == painted.start_losses
+    assert masked.sigma == tuple(painted.settings["sigma"])
+    assert masked.sigma[1] == pytest.approx(math.sqrt(np.divide(*masked.start_losses)))
+    whole = mnst.calibrate(photo, styles, mask=mask, localize="composite", **options)
+    assert whole.sigma == mnst.calibrate(photo, styles, **options).sigma != masked.sigma
+
+
 def test_the_distance_between_styles_is_their_style_loss(scene):
     """Against the loss of style 2's own picture, measured against style 1."""
     photo, styles, options = scene

@@ -410,6 +410,20 @@ def test_guided_comes_nearer_to_the_styles_than_composite():
 
 
 @pytest.mark.weights
+def test_styles_side_by_side_improve_more_than_two_pictures_put_together():
+    photo = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    height, width = mnst.load_image(photo, size=96).shape[1:3]
+    left = np.broadcast_to(np.arange(width) < width // 2, (height, width))
+    styles = [swirls(size=96), glass(size=96)]
+    guided = mnst.StyleTransfer(photo, styles, size=96, style_masks=[left, ~left])
+    together = mnst.StyleTransfer(photo, styles, size=96)
+    first, second = (run(together, gamma=gamma, steps=25).image for gamma in (1, 0))
+    pasted = np.where(left[..., np.newaxis], first, second)
+    within, around = run(guided, steps=25).final_losses, guided.style_losses(pasted)
+    assert all(a < b for a, b in zip(within, around, strict=True))
+
+
+@pytest.mark.weights
 def test_a_real_run_takes_on_the_style():
     """A shorter and smaller form of the judged run, article recipe, gamma = 1."""
     result = mnst.stylize(
