@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mnst.losses import content_loss, gram_matrix, make_targets, style_loss, style_targets
     from mnst.mixing import loss_ratio, relative_improvement
     from mnst.recipes import ARTICLE, PAPER, TUTORIAL, Recipe
+    from mnst.segmentation import Segmentation, SegmentationModel, composite, load_mask, segment
     from mnst.sweeps import Sweep, sweep
     from mnst.training import DivergenceError, StepRecord, Trainer
     from mnst.transfer import Result, StyleTransfer, stylize
@@ -37,6 +38,7 @@ _ROOMS = {
     "losses": ("content_loss", "gram_matrix", "make_targets", "style_loss", "style_targets"),
     "mixing": ("loss_ratio", "relative_improvement"),
     "recipes": ("ARTICLE", "PAPER", "TUTORIAL", "Recipe"),
+    "segmentation": ("Segmentation", "SegmentationModel", "composite", "load_mask", "segment"),
     "sweeps": ("Sweep", "sweep"),
     "training": ("DivergenceError", "StepRecord", "Trainer"),
     "transfer": ("Result", "StyleTransfer", "stylize"),
@@ -53,21 +55,26 @@ __all__ = [
     "DivergenceError",
     "Recipe",
     "Result",
+    "Segmentation",
+    "SegmentationModel",
     "StepRecord",
     "StyleTransfer",
     "Sweep",
     "Trainer",
     "WeightsError",
     "calibrate",
+    "composite",
     "content_loss",
     "crossfade",
     "gram_matrix",
     "load_image",
+    "load_mask",
     "loss_ratio",
     "make_targets",
     "read_settings",
     "relative_improvement",
     "save_image",
+    "segment",
     "style_loss",
     "style_targets",
     "stylize",

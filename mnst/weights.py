@@ -108,7 +108,7 @@ def fetch_weights(source: WeightsSource) -> Path:
         with (
             tempfile.TemporaryDirectory(dir=source.path.parent) as folder,
             contextlib.redirect_stdout(sys.stderr),
-            _socket_timeout(_TIMEOUT),
+            socket_timeout(_TIMEOUT),
         ):
             whole = keras.utils.get_file(
                 VGG19_FILE,
@@ -155,8 +155,8 @@ def _existing(path: str | os.PathLike[str], named_by: str) -> Path:
 
 
 @contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Keras gives its download no time limit; a stalled one would hang for ever."""
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Keras and TensorFlow Hub set no time limit; a stalled download would hang for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
