@@ -1,4 +1,4 @@
-"""The command line: `mnst stylize`, `calibrate`, `sweep`, `crossfade`, `figures`, `demo`, `info`.
+"""The command line: `mnst stylize`, `calibrate`, `sweep`, `crossfade`, `segment` and others.
 
 Bad input ends in one line on standard error and exit code 2, never in a traceback.
 """
@@ -17,10 +17,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from mnst import __version__, devices, figures, images, paintings
 from mnst.animation import check_animation, crossfade
 from mnst.calibration import calibrate
 from mnst.recipes import RECIPES
+from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Segmentation, find_model, segment
 from mnst.sweeps import sweep
 from mnst.transfer import Result, check_options, stylize
 from mnst.weights import BACKBONES, VGG19_VARIABLE, WeightsError, find_weights
@@ -88,6 +91,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "refine": {"type": int, "metavar": "N", "help": "at most so many runs to check and correct"},
     "tolerance": {"type": float, "metavar": "T", "help": "how unequal is equal enough, as a log"},
     "alpha_beta": {"type": _shares, "metavar": "R,R", "help": "ratios alpha/beta to run"},
+    "model": {
+        "metavar": "MODEL",
+        "help": f"{', '.join(MODELS)}; a TensorFlow Hub handle; or a path; else {DEEPLAB_VARIABLE}",
+    },
+    "tiles": {"type": int, "metavar": "N", "help": "tiles along the long side, for small people"},
+    "invert": {"action": "store_true", "help": "keep all but these classes"},
+    "feather": {"type": float, "metavar": "PIXELS", "help": "how soft the mask's edge is"},
     "folder": {"metavar": "FOLDER", "help": "where to keep the runs, and to look for them"},
     "frames": {"type": int, "metavar": "N", "help": "how many"},
     "steps_between": {"type": int, "metavar": "N", "help": "steps of each frame but the first"},
@@ -140,6 +150,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_options(command, crossfade)
     command.set_defaults(run=_crossfade)
 
+    command = commands.add_parser("segment", help="find people in a photo, and make masks")
+    command.add_argument("photo", help="a path or an http(s) address")
+    command.add_argument("--keep", metavar="CLASS,..", help="write a mask that keeps these classes")
+    _add_output(command, "where to write the mask, or without --keep an overlay", required=False)
+    _add_options(command, segment)
+    _add_options(command, Segmentation.mask)
+    command.set_defaults(run=_segment)
+
     command = commands.add_parser("figures", help="draw the article's or the paper's figures")
     command.add_argument("source", choices=("article", "paper"), help="article or paper")
     command.add_argument("photo", nargs="?", help="the content image; Grace Hopper, if not given")
@@ -163,8 +181,8 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
     command.add_argument("styles", nargs="+", metavar="style", help="style images, one or more")
 
 
-def _add_output(command: argparse.ArgumentParser, described: str) -> None:
-    command.add_argument("-o", "--output", required=True, metavar="FILE", help=described)
+def _add_output(command: argparse.ArgumentParser, described: str, *, required: bool = True) -> None:
+    command.add_argument("-o", "--output", required=required, metavar="FILE", help=described)
 
 
 def _add_options(
@@ -181,7 +199,7 @@ def _add_options(
             continue
         described = {**_OPTIONS[name], **changes.get(name, {})}
         default = getattr(parameter.default, "name", parameter.default)
-        if default is not None:
+        if default is not None and default is not False:
             described["help"] += f" (default: {default})"
         # Only what was given is passed on, so that defaults have one home.
         described["default"] = argparse.SUPPRESS
@@ -271,6 +289,32 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     return 0 if faded.gammas[-1] == 1 else INTERRUPTED
 
 
+def _segment(photo: str, keep: str | None, output: str | None, **options: Any) -> int:
+    of_mask = {name: options.pop(name) for name in ("invert", "feather") if name in options}
+    if output is not None:
+        images.check_output(output)
+    elif keep is not None or of_mask:
+        raise ValueError("a mask needs a place: give -o FILE")
+    if keep is None and of_mask:
+        raise ValueError(f"--{next(iter(of_mask))} is for masks: give --keep CLASS")
+    found = segment(photo, **options)
+    for name, share in found.classes.items():
+        print(f"{name:<16}{share:>7.2%}")
+    if "person" in found.names and "person" not in found.classes and keep is None:
+        print("no person was found")
+    if output is not None and keep is not None:
+        mask = found.mask([_class(name) for name in keep.split(",")], **of_mask)
+        images.save_image(output, images.to_uint8(255 * np.stack([mask[np.newaxis]] * 3, axis=-1)))
+    elif output is not None:
+        found.save(output)
+    return 0
+
+
+def _class(text: str) -> str | int:
+    """Reads "15" as a label's number and "person" as a name."""
+    return int(text) if text.isdecimal() else text
+
+
 def _figures(source: str, photo: str | None, styles: list[str], folder: str, **options: Any) -> int:
     if photo is not None and len(styles) != 2:
         raise ValueError(f"{len(styles)} styles were given: give two, or no pictures at all")
@@ -326,6 +370,7 @@ def _info() -> int:
     source = find_weights()
     where = "to be downloaded to" if source.origin == "download" else f"from {source.origin},"
     print(f"{'weights':<12}{source.backbone} {where} {source.path}")
+    print(f"{'deeplab':<12}{find_model().address}")
     return 0
 
 

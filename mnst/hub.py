@@ -164,7 +164,9 @@ def _side(path: Path, shape: list[int | None], size: int | None) -> int:
         wanted = "a square one" if len(known) > 1 else f"size={known.pop()}"
         raise ValueError(f"{path}: takes pictures of {shape[1]} x {shape[2]}; give {wanted}")
     if not known and size is None:
-        raise ValueError(f"{path}: doesn't say its input's size; give a SegmentationModel with size")
+        raise ValueError(
+            f"{path}: doesn't say its input's size; give a SegmentationModel with size"
+        )
     return int(size or known.pop())
 
 

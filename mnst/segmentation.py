@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mnst import __version__, hub, images
+from mnst import __version__, hub, images, labelling
+from mnst.labelling import opencv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,18 +31,14 @@ if TYPE_CHECKING:
 DEEPLAB_VARIABLE = "MNST_DEEPLAB"
 """Environment variable that holds the path of a segmentation model."""
 
+# fmt: off
 PASCAL_VOC = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
-    "motorbike person pottedplant sheep sofa train tvmonitor"
-).split()
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)
+# fmt: on
 """The classes of PASCAL VOC, in the order of their labels: person is 15."""
-
-Votes = dict[int, np.ndarray]
-"""By class, the share of the views in which a pixel is of it, float32 [H, W]."""
-
-_RADIUS = 48
-_EPS = 1.0
-_GREY = 127  # what networks were trained to see beyond a photo's edge
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,8 @@ MODELS = {
 
 DEFAULT_MODEL = "deeplabv3-mobilenetv2-quant"
 
-# Files that are known by their contents, wherever they lie: SHA-256 of a `.tflite` file, or of a
-# SavedModel's saved_model.pb.
+# Files that are known by their contents, wherever they lie: the SHA-256 of a `.tflite` file, or of
+# a SavedModel's saved_model.pb. Both are DeepLabv3 on MobileNetV2 for PASCAL VOC.
 _KNOWN = {
     "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398": MODELS[DEFAULT_MODEL],
     "1f4f38ee02ed2bedf6e072d12207c1978ec850253f4bb108b582fe2bea739cbb": MODELS[DEFAULT_MODEL],
@@ -148,9 +145,7 @@ class Segmentation:
         """The classes that were found, and the share of the pixels that each has, largest first."""
         numbers, counts = np.unique(self.labels, return_counts=True)
         largest_first = np.argsort(-counts, kind="stable")
-        return {
-            self._name(numbers[k]): float(counts[k] / self.labels.size) for k in largest_first
-        }
+        return {self._name(numbers[k]): float(counts[k] / self.labels.size) for k in largest_first}
 
     def mask(
         self,
@@ -187,9 +182,7 @@ class Segmentation:
         numbers = [self._number(one) for one in wanted]
         for number in numbers:
             if not (self.labels == number).any():
-                warnings.warn(
-                    f"no {self._name(number)} was found in the photo", stacklevel=2
-                )
+                warnings.warn(f"no {self._name(number)} was found in the photo", stacklevel=2)
         kept = _feathered(np.isin(self.labels, numbers), feather)
         return 1 - kept if invert else kept
 
@@ -227,8 +220,9 @@ class Segmentation:
         numbers = {self._name(number): number for number in np.unique(self.labels)}
         patches = [
             Patch(
-                facecolor="none" if self._is_background(numbers[name]) else
-                tuple(_colour(numbers[name]) / 255),
+                facecolor="none"
+                if self._is_background(numbers[name])
+                else tuple(_colour(numbers[name]) / 255),
                 edgecolor="grey",
                 label=f"{name} {share:.1%}",
             )
@@ -308,14 +302,15 @@ def segment(
     """
     if isinstance(tiles, bool) or int(tiles) != tiles or tiles < 1:
         raise ValueError(f"tiles is {tiles!r}: give a whole number, 1 or more")
-    cv2 = _opencv()
+    opencv()
     found = find_model(model)
+    name = next((name for name, one in MODELS.items() if one is found), found.address)
+    name = name if hub.is_address(name) else Path(name).name
     pixels = images.to_uint8(images.load_image(image, size=None))
     path = hub.fetch(found.address, variable=DEEPLAB_VARIABLE)
     found = _completed(found, path)
     run, side = hub.load(path, size=found.size, scaling=found.scaling)
-    name = next((name for name, one in MODELS.items() if one is found), found.address)
-    levels = _levels(max(pixels.shape[:2]), side, tiles)
+    levels = labelling.levels(max(pixels.shape[:2]), side, tiles)
     if progress:
         height, width = pixels.shape[:2]
         tiled = f", in up to {levels[-1]} tiles a side" if levels else ""
@@ -324,11 +319,9 @@ def segment(
             file=sys.stderr,
             flush=True,
         )
-    votes = _whole(run, side, pixels)
-    for tiles in levels:
-        finer = _tiled(run, side, pixels, _covered(tiles, side))
-        votes = _combined(votes, finer, background=found.names[:1] == ("background",))
-    return Segmentation(pixels, _refined(pixels, votes), tuple(found.names), name)
+    background = found.names[:1] == ("background",)
+    labels = labelling.label(run, side, pixels, levels, background=background)
+    return Segmentation(pixels, labels, tuple(found.names), name)
 
 
 def load_mask(mask: Any, height: int, width: int) -> np.ndarray:
@@ -368,13 +361,14 @@ def load_mask(mask: Any, height: int, width: int) -> np.ndarray:
     resized = Image.fromarray(kept).resize((width, height), Image.Resampling.BILINEAR)
     # What was all kept or all left stays so, exactly, whatever the resampling's weights sum to.
     grown: np.ndarray = np.rint(np.asarray(resized, np.float64) * 65535) / 65535
-    return grown.clip(0, 1).astype(np.float32)
+    return grown.astype(np.float32)
 
 
 def _mask_pixels(mask: Any, name: str) -> np.ndarray:
     if isinstance(mask, (str, os.PathLike, Image.Image)):
         grey = images.load_image(mask, size=None, name=name)[0].mean(axis=-1)
-        return np.rint(grey).astype(np.float32) / np.float32(255)
+        kept: np.ndarray = np.rint(grey).astype(np.float32) / np.float32(255)
+        return kept
     if not isinstance(mask, (list, tuple)) and not hasattr(mask, "__array__"):
         raise TypeError(f"{name}: a mask is a path, an http(s) address, a PIL image or an array")
     values = np.asarray(mask)
@@ -471,158 +465,14 @@ def _completed(model: SegmentationModel, path: Path) -> SegmentationModel:
     """Adds what is known of a file by its contents, where nothing else was said of it."""
     if dataclasses.replace(model, address="") != SegmentationModel(""):
         return model
-    return _KNOWN.get(hub.fingerprint(path), model)
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-        import cv2.ximgproc
-    except ImportError:
-        raise ImportError(
-            "finding people needs OpenCV with its contributed modules: pip install 'mnst[people]'"
-        ) from None
-    return cv2
-
-
-# Looking at the photo
-
-
-def _levels(longest: int, side: int, tiles: int) -> list[int]:
-    """Returns into how many tiles a side to cut: 2, 4, .., as long as nothing is enlarged."""
-    doubled = [2**k for k in range(1, tiles.bit_length())]
-    return [count for count in doubled if _covered(count, side) <= longest]
-
-
-def _covered(tiles: int, side: int) -> int:
-    """Returns how long a row of tiles is that overlap by a quarter."""
-    return side * (3 * tiles + 1) // 4
-
-
-def _whole(run: hub.Run, side: int, pixels: np.ndarray) -> Votes:
-    """Votes on the whole photo, at the size of the model's input and at 3/4 of it.
-
-    A second scale finds what the first one has missed, such as the shadowed half of a shoulder.
-    """
-    large, small = (_tiled(run, side, pixels, long) for long in (side, side * 3 // 4))
-    return _mean(large, small)
-
-
-def _tiled(run: hub.Run, side: int, pixels: np.ndarray, longest: int) -> Votes:
-    """Votes on a photo, brought to a size and cut into overlapping tiles of the input's."""
-    cv2 = _opencv()
-    height, width = pixels.shape[:2]
-    scale = longest / max(height, width)
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.resize(pixels, (width, height), interpolation=method)
-    votes: Votes = {}
-    total = np.zeros((height, width), np.float32)
-    for top in _starts(height, side):
-        for left in _starts(width, side):
-            part = np.s_[top : top + side, left : left + side]
-            weight = _window(*picture[part].shape[:2])
-            for labels in _seen_both_ways(run, side, picture[part]):
-                for number in np.unique(labels):
-                    of_class = votes.setdefault(int(number), np.zeros_like(total))
-                    of_class[part] += weight * (labels == number)
-                total[part] += weight
-    return {number: of_class / total for number, of_class in votes.items()}
-
-
-def _starts(length: int, side: int) -> list[int]:
-    """Returns where tiles begin that cover a length evenly and overlap by a quarter or more."""
-    count = max(1, math.ceil((length - side / 4) / (side * 3 / 4)))
-    return [round(k * (length - side) / max(1, count - 1)) for k in range(count)]
-
-
-def _window(height: int, width: int) -> np.ndarray:
-    """Weighs a tile's middle more than its edges, where it can't see what comes next."""
-    rows, columns = (np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in (height, width))
-    return np.minimum.outer(rows, columns).astype(np.float32)
-
-
-def _seen_both_ways(run: hub.Run, side: int, picture: np.ndarray) -> Iterator[np.ndarray]:
-    """Labels a picture no larger than the input as it is, and mirrored."""
-    height, width = picture.shape[:2]
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.full((side, side, 3), _GREY, np.uint8)
-    square[top : top + height, left : left + width] = picture
-    yield _labels(run(square), side)[top : top + height, left : left + width]
-    mirrored = _labels(run(np.ascontiguousarray(square[:, ::-1])), side)[:, ::-1]
-    yield mirrored[top : top + height, left : left + width]
-
-
-def _labels(said: np.ndarray, side: int) -> np.ndarray:
-    """Makes labels [S, S] of what a model says: labels, or a score for each class."""
-    if said.ndim == 3 and said.shape[2] > 1:
-        cv2 = _opencv()
-        scores = [cv2.resize(band, (side, side)) for band in np.moveaxis(said, 2, 0)]
-        return np.argmax(scores, axis=0)
-    return said.reshape(said.shape[:2])
-
-
-def _mean(one: Votes, other: Votes) -> Votes:
-    """Returns the mean of two votes, at the size of the larger."""
-    shape = max(_shape(one), _shape(other))
-    one, other = _resized(one, shape), _resized(other, shape)
-    nobody = np.zeros(shape, np.float32)
-    return {k: (one.get(k, nobody) + other.get(k, nobody)) / 2 for k in {*one, *other}}
-
-
-def _combined(coarse: Votes, fine: Votes, *, background: bool) -> Votes:
-    """Adds the votes on smaller tiles: what the larger ones saw as an object stays.
-
-    A tile sees small people, but of large ones only a piece, which may look like nothing.
-    """
-    if not background:
-        return _mean(coarse, fine)
-    shape = _shape(fine)
-    coarse = _resized(coarse, shape)
-    nobody = np.zeros(shape, np.float32)
-    seen = coarse.get(0, nobody) < 0.5
-    return {
-        k: np.where(seen, coarse.get(k, nobody), fine.get(k, nobody)) for k in {*coarse, *fine}
-    }
-
-
-def _shape(votes: Votes) -> tuple[int, int]:
-    height, width = next(iter(votes.values())).shape
-    return height, width
-
-
-def _resized(votes: Votes, shape: tuple[int, int]) -> Votes:
-    cv2 = _opencv()
-    return {k: cv2.resize(v, shape[::-1], interpolation=cv2.INTER_LINEAR) for k, v in votes.items()}
-
-
-# Edges
-
-
-def _refined(pixels: np.ndarray, votes: Votes) -> np.ndarray:
-    """Brings votes to the photo's size, moves their edges to the photo's, and counts them.
-
-    The guided filter (He, Sun and Tang, 2010) makes of each class's votes, in every neighbourhood,
-    the linear function of the colours that comes closest to them.
-    """
-    cv2 = _opencv()
-    height, width = pixels.shape[:2]
-    longest = max(height, width)
-    labels = np.zeros((height, width), np.int32)
-    most = np.full((height, width), -1, np.float32)
-    for number in sorted(votes):
-        share = cv2.resize(votes[number], (width, height), interpolation=cv2.INTER_LINEAR)
-        share = cv2.ximgproc.guidedFilter(
-            pixels, share, radius=max(2, longest // _RADIUS), eps=_EPS, scale=1
-        )
-        labels[share > most] = number
-        most = np.maximum(share, most)
-    return labels
+    known = _KNOWN.get(hub.fingerprint(path), model)
+    return dataclasses.replace(known, address=model.address)
 
 
 def _feathered(kept: np.ndarray, feather: float) -> np.ndarray:
     """Returns 1 where `kept` is, with an edge that falls evenly over twice `feather` pixels."""
-    cv2 = _opencv()
+    cv2 = opencv()
+    feather = max(feather, 0.5)
     width = max(2 * feather - 1, 1e-6)
     inside, outside = (
         cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -630,7 +480,8 @@ def _feathered(kept: np.ndarray, feather: float) -> np.ndarray:
     )
     # The nearest pixel of the other side is 1 away or more.
     ramp = np.where(kept, inside + (feather - 1), feather - outside) / width
-    return ramp.clip(0, 1).astype(np.float32)
+    soft: np.ndarray = ramp.clip(0, 1).astype(np.float32)
+    return soft
 
 
 def _colour(number: int) -> np.ndarray:

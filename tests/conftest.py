@@ -9,8 +9,9 @@ import pytest
 
 
 def pytest_runtest_setup(item):
-    if item.get_closest_marker("weights") and not os.environ.get("MNST_VGG19_WEIGHTS"):
-        pytest.skip("MNST_VGG19_WEIGHTS is not set")
+    for marker, variable in (("weights", "MNST_VGG19_WEIGHTS"), ("deeplab", "MNST_DEEPLAB")):
+        if item.get_closest_marker(marker) and not os.environ.get(variable):
+            pytest.skip(f"{variable} is not set")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,7 @@ def random_weights(tmp_path_factory):
 def clean_environment(tmp_path, monkeypatch):
     """The variables for a fresh process: none that chooses weights or quiets TensorFlow."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("MNST_VGG19_WEIGHTS", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+    for name in ("MNST_VGG19_WEIGHTS", "MNST_DEEPLAB", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     return dict(os.environ)
 
