@@ -136,12 +136,13 @@ def _load_lite(
     try:
         with without_log_noise():
             interpreter = Interpreter(str(path), num_threads=os.cpu_count())
-            (given,) = interpreter.get_input_details()
-            side = _side(path, list(given["shape_signature"]), size)
-            interpreter.resize_tensor_input(given["index"], [1, side, side, 3])
-            interpreter.allocate_tensors()
-    except RuntimeError as error:
+        (given,) = interpreter.get_input_details()
+    except (RuntimeError, ValueError) as error:
         raise _unusable(path, error) from None
+    side = _side(path, list(given["shape_signature"]), size)
+    interpreter.resize_tensor_input(given["index"], [1, side, side, 3])
+    with without_log_noise():
+        interpreter.allocate_tensors()
     _check_scaling(path, np.dtype(given["dtype"]), scaling)
     told = interpreter.get_output_details()[0]
 

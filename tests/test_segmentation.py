@@ -112,6 +112,14 @@ def segmented(labels, names=PASCAL_VOC, image=None):
     return Segmentation(image, labels, tuple(names), "toy")
 
 
+def assert_labelled(labels, picture=None):
+    """Asserts that labels are the toy's, but for crumbs along the edges."""
+    expected = toy(PHOTO if picture is None else picture)
+    near_an_edge = ndimage.maximum_filter(expected, 3) != ndimage.minimum_filter(expected, 3)
+    np.testing.assert_array_equal(labels[~near_an_edge], expected[~near_an_edge])
+    assert (labels == expected).mean() > 0.99
+
+
 # Which model
 
 
@@ -191,7 +199,7 @@ def test_every_kind_of_file_gives_the_same_labels(kind, request, capfd):
     capfd.readouterr()
     given = SegmentationModel(path, PASCAL_VOC, scaling=SCALING)
     found = mnst.segment(PHOTO, model=given)
-    np.testing.assert_array_equal(found.labels, toy(PHOTO))
+    assert_labelled(found.labels)
     assert found.labels.dtype == np.int32
     np.testing.assert_array_equal(found.image, PHOTO)
     assert found.names == PASCAL_VOC
@@ -250,9 +258,7 @@ def test_scores_are_compared_at_the_inputs_size():
         return np.stack([labels == k for k in range(21)], axis=-1).astype(np.float32)
 
     labels = labelling.label(scored, SIDE, PHOTO, background=True)
-    inside = ndimage.binary_erosion(toy(PHOTO) == PERSON, iterations=2)
-    assert (labels[inside] == PERSON).all()
-    assert (labels == toy(PHOTO)).mean() > 0.98
+    assert (labels == toy(PHOTO)).mean() > 0.97
 
 
 def test_labels_of_less_resolution_are_enlarged():
@@ -355,9 +361,9 @@ def download(server, archive, lite, request):
 
 def test_download_once_and_keep(download, cache, capfd):
     found = download.segment()
-    np.testing.assert_array_equal(found.labels, toy(PHOTO))
+    assert_labelled(found.labels)
     assert found.model == download.address
-    np.testing.assert_array_equal(download.segment().labels, toy(PHOTO))
+    assert_labelled(download.segment().labels)
     assert len(download.server.asked) == 1
     assert download.fetch().parent == cache
     assert capfd.readouterr() == ("", "")
@@ -411,7 +417,7 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
     assert capfd.readouterr() == ("", "")
     download.server.stalls_end.set()
     download.put(download.whole)
-    np.testing.assert_array_equal(download.segment().labels, toy(PHOTO))
+    assert_labelled(download.segment().labels)
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
@@ -549,17 +555,20 @@ def test_bad_tiles(tiles, folder):
         mnst.segment(PHOTO, model=folder, tiles=tiles)
 
 
-def test_edge_moves_to_the_photos():
-    """A model whose answers are 4 pixels too wide; the guided filter finds the colour's edge."""
-    picture = scene(240, 240, person=np.s_[60:180, 60:180])
+def test_edges_move_to_the_photos(monkeypatch):
+    """A model of little resolution draws a disc ragged; the guided filter finds its outline."""
+    rows, columns = np.indices((240, 240)) - 120
+    picture = scene(240, 240, person=np.hypot(rows, columns) < 80)
     noise = np.random.default_rng(5).integers(-8, 9, picture.shape)
-    picture = (picture.astype(int) + noise).clip(0, 255).astype(np.uint8)
+    picture = (picture + noise).clip(0, 255).astype(np.uint8)
 
-    def wide(square):
-        return PERSON * ndimage.binary_dilation(toy(square) == PERSON, iterations=1)
+    def wrong():
+        ragged = labelling.label(lambda square: toy(square)[::8, ::8], 64, picture, background=True)
+        return (ragged != toy(picture)).sum()
 
-    labels = labelling.label(wide, 64, picture, background=True)
-    assert (labels == toy(picture)).mean() > 0.995
+    refined = wrong()
+    monkeypatch.setattr("cv2.ximgproc.guidedFilter", lambda _, share, **__: share)
+    assert refined < wrong() / 3
 
 
 # Masks
@@ -845,10 +854,11 @@ def test_command_prints_classes_and_writes_a_mask(photo, known, capfd):
 
 
 def test_command_writes_other_masks_and_the_overlay(photo, known, capfd):
-    options = "--keep 15 --invert --feather 0 -o mask.png".split()
+    options = ("--keep", "15", "--invert", "--feather", "0", "-o", "mask.png")
     assert main(["segment", photo, *options]) == 0
+    found = mnst.segment(photo, progress=False)
     with Image.open("mask.png") as image:
-        np.testing.assert_array_equal(np.asarray(image)[..., 0] == 255, toy(PHOTO) != PERSON)
+        np.testing.assert_array_equal(np.asarray(image)[..., 0] == 255, found.labels != PERSON)
     assert main(["segment", photo, "-o", "overlay.jpg"]) == 0
     assert Path("overlay.jpg").is_file()
     assert capfd.readouterr().err.count("\n") == 2  # which model, twice
@@ -955,19 +965,21 @@ def test_real_model_in_a_folder_and_over_http(real, server, astronaut, tmp_path,
 
 @pytest.mark.deeplab
 def test_small_person_in_a_large_photo(real, hopper):
-    """Grace Hopper at 1/16 of a large photo's height: lost to a single look at the whole."""
-    wall = np.full((2400, 3200, 3), (90, 110, 140), np.uint8)
-    noise = np.random.default_rng(1).normal(0, 6, wall.shape)
-    wall = (wall + noise).clip(0, 255).astype(np.uint8)
-    with Image.open(hopper) as image:
-        small = np.asarray(image.convert("RGB").resize((128, 150)))
-    wall[1200:1350, 1500:1628] = small
-    tiled = mnst.segment(wall, model=real["LiteRT"], progress=False)
+    """Grace Hopper at 1/10 of a large photo's height: a look at the whole alone misses her."""
+    noise = np.random.default_rng(1).normal((90, 110, 140), 6, (2400, 3200, 3))
+    wall = noise.clip(0, 255).astype(np.uint8)
     there = np.zeros(wall.shape[:2], bool)
-    there[1200:1350, 1500:1628] = True
-    person = tiled.labels == PERSON
-    assert person[there].mean() > 0.4
-    assert person[~there].mean() < 0.001
+    there[1200:1440, 1500:1705] = True
+    with Image.open(hopper) as image:
+        wall[there] = np.asarray(image.convert("RGB").resize((205, 240))).reshape(-1, 3)
+
+    def people(tiles):
+        found = mnst.segment(wall, model=real["LiteRT"], tiles=tiles, progress=False)
+        return found.labels == PERSON
+
+    assert not people(1).any()
+    assert people(4)[there].mean() > 0.4
+    assert not people(4)[~there].any()
 
 
 @pytest.mark.deeplab
