@@ -130,12 +130,7 @@ def _load_lite(
     path: Path, size: int | None, scaling: tuple[float, float] | None
 ) -> tuple[Run, int]:
     try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        raise ImportError("a .tflite file needs LiteRT: pip install 'mnst[people]'") from None
-    try:
-        with without_log_noise():
-            interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+        interpreter = _interpreter(model_path=str(path))
         (given,) = interpreter.get_input_details()
     except (RuntimeError, ValueError) as error:
         raise _unusable(path, error) from None
@@ -154,6 +149,16 @@ def _load_lite(
         return said
 
     return run, side
+
+
+def _interpreter(**source: Any) -> Any:
+    """Makes LiteRT's interpreter of a model, given as `model_path` or `model_content`."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise ImportError("a .tflite file needs LiteRT: pip install 'mnst[people]'") from None
+    with without_log_noise():
+        return Interpreter(num_threads=os.cpu_count(), **source)
 
 
 def _side(path: Path, shape: list[int | None], size: int | None) -> int:
@@ -208,6 +213,8 @@ def _patiently(get: Callable[[str], Path], address: str, variable: str) -> Path:
         try:
             with socket_timeout(_TIMEOUT):
                 return get(address)
+        except ImportError:
+            raise
         except Exception as error:  # the resolver raises what TensorFlow, tarfile and urllib raise
             reason, again = _reason(error)
         if pause is None or not again:
@@ -227,6 +234,8 @@ def _reason(error: Exception) -> tuple[str, bool]:
         return f"{error.code} {error.reason}", error.code in (403, 429) or error.code >= 500
     inner = getattr(error, "reason", error)
     text = " ".join(str(inner).split()) or type(inner).__name__
+    if isinstance(inner, http.client.IncompleteRead):
+        text = f"broken off after {len(inner.partial)} bytes"
     broken_off = (TimeoutError, ConnectionResetError, EOFError, http.client.HTTPException)
     return text, isinstance(inner, broken_off) or isinstance(error, _BrokenOffError)
 
@@ -268,11 +277,10 @@ def _download_lite(address: str) -> Path:
     request = urllib.request.Request(asked, headers={"User-Agent": f"mnst/{__version__}"})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
         data = response.read()
-        missing = response.length  # what the server announced and did not send
-    if missing:
-        raise _BrokenOffError(f"broken off, {missing} bytes are missing")
-    if not _is_lite(data):
-        raise _BrokenOffError("what came is no .tflite file")
+    try:
+        _interpreter(model_content=data)
+    except (RuntimeError, ValueError):
+        raise _BrokenOffError("what came is broken off or no .tflite file") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     images.write_atomically(path, data)
     return path

@@ -237,7 +237,7 @@ class Segmentation:
         figure = Figure(layout="constrained")
         self.plot(figure.subplots())
         drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=120)
+        figure.savefig(drawn, format="png", dpi=120, bbox_inches="tight")  # legend and all
         return drawn.getvalue()
 
     def __repr__(self) -> str:
@@ -346,8 +346,9 @@ def load_mask(mask: Any, height: int, width: int) -> np.ndarray:
 
     Example:
         >>> from mnst.segmentation import load_mask
-        >>> load_mask([[True, False], [True, False]], 4, 4)[0]
-        array([1., 1., 0., 0.], dtype=float32)
+        >>> load_mask([[0, 51], [255, 255]], 2, 2)
+        array([[0. , 0.2],
+               [1. , 1. ]], dtype=float32)
     """
     name = f"mask ({images.describe(mask)})"
     kept = _mask_pixels(mask, name)
