@@ -220,10 +220,14 @@ def _patiently(get: Callable[[str], Path], address: str, variable: str) -> Path:
         if pause is None or not again:
             break
         time.sleep(pause)
+    place = cache_folder() / _key(address)
+    by_hand = f"unpack it into {place}"
+    if _names_lite(address):
+        by_hand = f"put it at {place}.tflite"
     raise WeightsError(
-        f"{address} can't be downloaded ({reason}): get it on a machine that reaches it (a "
-        f"SavedModel as .tar.gz, or a .tflite file), and name the file by model= (--model) or by "
-        f"the variable {variable}"
+        f"{address} can't be downloaded ({reason}): get it on a machine that reaches it, and "
+        f"{by_hand}, or leave it anywhere and name it by model= (--model) or by the variable "
+        f"{variable}"
     )
 
 

@@ -4,6 +4,7 @@ Most tests use a toy: red is a person, green a dog, all else background. Nothing
 machine: downloads come from a server that the test runs.
 """
 
+import inspect
 import io
 import os
 import re
@@ -425,6 +426,23 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
     download.server.stalls_end.set()
     download.put(download.whole)
     assert_labelled(download.segment().labels)
+
+
+def test_file_can_be_put_into_the_cache_by_hand(download, archive, pauses):
+    download.put(status=404)
+    with pytest.raises(WeightsError) as caught:
+        download.fetch()
+    into, at = (
+        re.search(rf"{verb} (.*?), or", str(caught.value)) for verb in ("into", "put it at")
+    )
+    if at:
+        Path(at[1]).parent.mkdir()
+        Path(at[1]).write_bytes(download.whole)
+    else:
+        with tarfile.open(archive) as packed:
+            packed.extractall(into[1], filter="data")
+    assert_labelled(download.segment().labels)
+    assert len(download.server.asked) == 1
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
@@ -888,6 +906,19 @@ def test_command_notes_that_a_mask_is_empty(known, tmp_path, capfd):
     assert capfd.readouterr().err == "mnst: note: no person was found in the photo\n"
 
 
+def test_command_has_the_functions_options(capsys):
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    options = set(re.findall(r"^ +(?:-\w \w+, )?--([a-z]+)", capsys.readouterr().out, re.MULTILINE))
+    keywords = {
+        name
+        for function in (mnst.segment, Segmentation.mask)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert options == keywords | {"keep", "output"}
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -987,8 +1018,9 @@ def test_small_person_in_a_large_photo(real, hopper):
         return found.labels == PERSON
 
     assert not people(1).any()
-    assert people(4)[there].mean() > 0.4
-    assert not people(4)[~there].any()
+    found = people(4)
+    assert found[there].mean() > 0.4
+    assert not found[~there].any()
 
 
 @pytest.mark.deeplab
