@@ -16,7 +16,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +178,7 @@ class Segmentation:
             feather = max(2, max(self.labels.shape) / 200)
         if not 0 <= feather < math.inf:
             raise ValueError(f"feather is {feather!r}: give pixels, 0 or more")
-        wanted = [keep] if isinstance(keep, (str, Integral)) else list(keep)
+        wanted = [keep] if isinstance(keep, (str, int, np.integer)) else list(keep)
         numbers = [self._number(one) for one in wanted]
         for number in numbers:
             if not (self.labels == number).any():
