@@ -7,7 +7,7 @@ and their squares 1e20, which float16 can't hold, and a mean over so many terms 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,14 +46,31 @@ def gram_matrix(
         >>> mnst.gram_matrix(np.ones((1, 4, 5, 2), "float32"), region=half)[0].numpy().tolist()
         [[20.0, 20.0], [20.0, 20.0]]
     """
-    features = tf.cast(features, tf.float32)
-    if region is None:
-        gram = tf.linalg.einsum("bijc,bijd->bcd", features, features)
-    else:
+    features = tf.convert_to_tensor(features)
+    positions = _positions(features)
+    if region is not None:
         counts = region / tf.reduce_mean(region, axis=[-2, -1], keepdims=True)
-        counted = counts[..., tf.newaxis] * features
-        gram = tf.linalg.einsum("...ijc,...ijd->...cd", features, counted)
-    return gram / _positions(features) if kind == "mean" else gram
+        # The Gram matrix of sqrt(t) F counts every position t times.
+        features = tf.sqrt(counts)[..., tf.newaxis] * tf.cast(features, tf.float32)
+    shape = tf.shape(features)
+    gram = _products(tf.reshape(features, [shape[0], -1, features.shape[-1]]))
+    return gram / positions if kind == "mean" else gram
+
+
+def _products_and_gradient(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Returns F^T F of [B, M, N], float32, and its gradient, which is F (U + U^T) in F's dtype."""
+    wide = tf.cast(features, tf.float32)
+
+    def gradient(upstream: Tensor) -> Tensor:
+        both = upstream + tf.linalg.matrix_transpose(upstream)
+        return tf.matmul(features, tf.cast(both, features.dtype))
+
+    return tf.matmul(wide, wide, transpose_a=True), gradient
+
+
+# The gradient that TensorFlow derives by itself takes two float32 products where one in the
+# features' own dtype gives the same: nearly half of the time of a Gram matrix, or two thirds.
+_products = tf.custom_gradient(_products_and_gradient)
 
 
 def content_loss(

@@ -448,3 +448,23 @@ def test_nothing_is_measured_where_the_photo_is_kept(activations):
     _, before = mixed_losses(picture, targets, recipe)
     _, after = mixed_losses(changed, targets, recipe)
     assert {k: float(v) for k, v in after.items()} == {k: float(v) for k, v in before.items()}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
+@pytest.mark.parametrize("kind", ["sum", "mean"])
+def test_gradient_of_a_gram_matrix_against_numpy(dtype, tolerance, kind):
+    """Of a loss that weighs every entry by itself, so that the upstream is not symmetric."""
+    random = np.random.default_rng(12)
+    features = tf.cast(random.standard_normal((2, 3, 5, 4)), dtype)
+    upstream = random.standard_normal((2, 4, 4))
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        gram = mnst.gram_matrix(features, kind=kind)
+        loss = tf.reduce_sum(gram * tf.cast(upstream, tf.float32))
+    gradient = tape.gradient(loss, features)
+    assert gram.dtype == tf.float32
+    assert gradient.dtype == features.dtype
+    flat = tf.cast(features, tf.float64).numpy().reshape(2, 15, 4)
+    expected = flat @ (upstream + upstream.transpose(0, 2, 1)) / (15 if kind == "mean" else 1)
+    given = tf.cast(gradient, tf.float64).numpy().reshape(2, 15, 4)
+    assert np.abs(given - expected).max() < tolerance * np.abs(expected).max()
