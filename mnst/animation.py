@@ -14,6 +14,7 @@ from PIL import Image
 
 from mnst import images
 from mnst.recipes import ARTICLE, Recipe
+from mnst.segmentation import Classes
 from mnst.transfer import Localize, StyleTransfer, check_options, read_start
 
 # The schedule's step whose learning rate the frames after the first are painted with: small
@@ -72,6 +73,8 @@ def crossfade(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    keep: Classes | None = None,
+    only: Classes | None = None,
     mask: Any = None,
     localize: Localize = "guided",
     backbone: str = "auto",
@@ -95,6 +98,8 @@ def crossfade(
         size: The longest that a long side may be.
         init: What to start from.
         seed: Of the noise.
+        keep: Classes of the photo to keep.
+        only: Classes to paint, and nothing else.
         mask: What to keep of the photo.
         localize: How.
         backbone: Which network measures.
@@ -124,6 +129,8 @@ def crossfade(
         styles,
         recipe=recipe,
         size=size,
+        keep=keep,
+        only=only,
         mask=mask,
         localize=localize,
         backbone=backbone,

@@ -16,6 +16,7 @@ import numpy as np
 
 from mnst import mixing
 from mnst.recipes import ARTICLE, Recipe
+from mnst.segmentation import Classes
 from mnst.transfer import Localize, StyleTransfer, check_options, log_axis, read_start
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def calibrate(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    keep: Classes | None = None,
+    only: Classes | None = None,
     mask: Any = None,
     localize: Localize = "guided",
     backbone: str = "auto",
@@ -175,6 +178,8 @@ def calibrate(
         size: The longest that a long side may be.
         init: What a run starts from.
         seed: Of the noise.
+        keep: Classes of the photo to keep.
+        only: Classes to paint, and nothing else.
         mask: What to keep of the photo.
         localize: How.
         backbone: Which network measures.
@@ -203,6 +208,8 @@ def calibrate(
         styles,
         recipe=recipe,
         size=size,
+        keep=keep,
+        only=only,
         mask=mask,
         localize=localize,
         backbone=backbone,

@@ -1,4 +1,4 @@
-"""The command line: `mnst stylize`, `calibrate`, `sweep`, `crossfade`, `segment` and others.
+"""The command line: `mnst stylize`, `calibrate`, `sweep`, `crossfade`, `figures`, and more.
 
 Bad input ends in one line on standard error and exit code 2, never in a traceback.
 """
@@ -23,7 +23,7 @@ from mnst import __version__, devices, figures, images, paintings
 from mnst.animation import check_animation, crossfade
 from mnst.calibration import calibrate
 from mnst.recipes import RECIPES
-from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Segmentation, find_model, segment
+from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Classes, Segmentation, find_model, segment
 from mnst.sweeps import sweep
 from mnst.transfer import Result, check_options, stylize
 from mnst.weights import BACKBONES, VGG19_VARIABLE, WeightsError, find_weights
@@ -55,6 +55,11 @@ def _gammas(text: str) -> list[float] | list[list[float]]:
     return groups if len(groups) > 1 else groups[0]
 
 
+def _classes(text: str) -> list[str | int]:
+    """Reads "person,15" as names of classes and numbers of labels."""
+    return [int(part) if part.isdecimal() else part for part in text.split(",")]
+
+
 def _sigma(text: str) -> list[float] | str:
     return text if text == "auto" else _shares(text)
 
@@ -80,6 +85,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "size": {"type": int, "metavar": "PIXELS", "help": "longest that a long side may be"},
     "init": {"metavar": "START", "help": "content, noise, or a picture to start from"},
     "seed": {"type": int, "metavar": "N", "help": "of the noise, where a run starts from noise"},
+    "keep": {
+        "type": _classes,
+        "metavar": "CLASS",
+        "help": "classes to keep: person, or person,dog",
+    },
+    "only": {"type": _classes, "metavar": "CLASS", "help": "classes to paint, and nothing else"},
+    "mask": {"metavar": "FILE", "help": "picture that is white where the photo is kept"},
+    "localize": {"metavar": "HOW", "help": "guided, or composite, the paper's way"},
     "backbone": {"metavar": "NAME", "help": f"network that measures: {', '.join(BACKBONES)}"},
     "weights": {"metavar": "FILE", "help": f"VGG19's weights; else {VGG19_VARIABLE} or a download"},
     "precision": {"metavar": "P", "help": f"one of {', '.join(devices.PRECISIONS)}"},
@@ -103,7 +116,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "steps_between": {"type": int, "metavar": "N", "help": "steps of each frame but the first"},
 }
 # What only Python can give.
-_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "mask", "style_masks", "localize")
+_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "style_masks")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -152,7 +165,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("segment", help="find people in a photo, and make masks")
     command.add_argument("photo", help="a path or an http(s) address")
-    command.add_argument("--keep", metavar="CLASS,..", help="write a mask that keeps these classes")
+    command.add_argument(
+        "--keep", type=_classes, metavar="CLASS,..", help="write a mask that keeps these classes"
+    )
     _add_output(command, "where to write the mask, or without --keep an overlay", required=False)
     _add_options(command, segment)
     _add_options(command, Segmentation.mask)
@@ -289,7 +304,7 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     return 0 if faded.gammas[-1] == 1 else INTERRUPTED
 
 
-def _segment(photo: str, keep: str | None, output: str | None, **options: Any) -> int:
+def _segment(photo: str, keep: Classes | None, output: str | None, **options: Any) -> int:
     of_mask = {name: options.pop(name) for name in ("invert", "feather") if name in options}
     if output is not None:
         images.check_output(output)
@@ -303,16 +318,11 @@ def _segment(photo: str, keep: str | None, output: str | None, **options: Any) -
     if "person" in found.names and "person" not in found.classes and keep is None:
         print("no person was found")
     if output is not None and keep is not None:
-        mask = found.mask([_class(name) for name in keep.split(",")], **of_mask)
+        mask = found.mask(keep, **of_mask)
         images.save_image(output, images.to_uint8(255 * np.stack([mask[np.newaxis]] * 3, axis=-1)))
     elif output is not None:
         found.save(output)
     return 0
-
-
-def _class(text: str) -> str | int:
-    """Reads "15" as a label's number and "person" as a name."""
-    return int(text) if text.isdecimal() else text
 
 
 def _figures(source: str, photo: str | None, styles: list[str], folder: str, **options: Any) -> int:

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -27,6 +27,9 @@ from mnst.labelling import opencv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Classes: TypeAlias = "str | int | Sequence[str | int]"
+"""A class or several, by name or by the number of its label."""
 
 DEEPLAB_VARIABLE = "MNST_DEEPLAB"
 """Environment variable that holds the path of a segmentation model."""
@@ -96,8 +99,7 @@ def _edge_tpu(kind: str) -> SegmentationModel:
 _HUB = "https://tfhub.dev/"
 _SAYAK = f"{_HUB}sayakpaul/lite-model/deeplabv3"
 MODELS = {
-    # By its maker's own copy, at a fixed commit: TensorFlow Hub's addresses lead to Kaggle now,
-    # and users report HTTP 403 from there. 2 MB, labels at full resolution.
+    # Not from TensorFlow Hub, whose addresses lead to Kaggle now: users report HTTP 403 from there.
     "deeplabv3-mobilenetv2-quant": _pascal(
         "https://raw.githubusercontent.com/google-coral/test_data/"
         "104342d2d3480b3e66203073dac24f4e2dbb4c41/deeplabv3_mnv2_pascal_quant.tflite",
@@ -114,13 +116,14 @@ MODELS = {
 }
 """Models by name, with input size, scaling, labels and licence."""
 
-DEFAULT_MODEL = "deeplabv3-mobilenetv2-quant"
+DEFAULT_MODEL = "deeplabv3-mobilenetv2"
+_ELSEWHERE = "deeplabv3-mobilenetv2-quant"
 
 # Files that are known by their contents, wherever they lie: the SHA-256 of a `.tflite` file, or of
 # a SavedModel's saved_model.pb. Both are DeepLabv3 on MobileNetV2 for PASCAL VOC.
 _KNOWN = {
-    "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398": MODELS[DEFAULT_MODEL],
-    "1f4f38ee02ed2bedf6e072d12207c1978ec850253f4bb108b582fe2bea739cbb": MODELS[DEFAULT_MODEL],
+    "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398": MODELS[_ELSEWHERE],
+    "1f4f38ee02ed2bedf6e072d12207c1978ec850253f4bb108b582fe2bea739cbb": MODELS[_ELSEWHERE],
 }
 
 
@@ -149,7 +152,7 @@ class Segmentation:
 
     def mask(
         self,
-        keep: str | int | Sequence[str | int] = "person",
+        keep: Classes = "person",
         *,
         invert: bool = False,
         feather: float | None = None,
@@ -322,6 +325,39 @@ def segment(
     background = found.names[:1] == ("background",)
     labels = labelling.label(run, side, pixels, levels, background=background)
     return Segmentation(pixels, labels, tuple(found.names), name)
+
+
+def find_mask(
+    photo: Any,
+    *,
+    keep: Classes | None = None,
+    only: Classes | None = None,
+    mask: Any = None,
+) -> Any:
+    """Returns the mask of what `keep`, `only` or `mask` say is kept, for `load_mask`, or None.
+
+    The photo is labelled at its own size, whatever it is painted at: small people are still seen.
+    """
+    classes = keep if only is None else only
+    if classes is None:
+        return mask
+    return segment(photo, progress=False).mask(classes, invert=only is not None)
+
+
+def check_classes(classes: Classes) -> None:
+    """Checks that `segment(photo).mask(classes)` could be made, without loading the model.
+
+    Raises:
+        ValueError: If the model is known not to know a class.
+        FileNotFoundError: If MNST_DEEPLAB names a file that isn't there.
+        ImportError: If OpenCV isn't installed.
+    """
+    opencv()
+    model = find_model()
+    if model.names:
+        unlabelled = Segmentation(np.empty(0), np.empty(0), tuple(model.names), model.address)
+        for wanted in [classes] if isinstance(classes, (str, int)) else classes:
+            unlabelled._number(wanted)
 
 
 def load_mask(mask: Any, height: int, width: int) -> np.ndarray:

@@ -24,7 +24,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnst import __version__, images
 from mnst.recipes import ARTICLE, Recipe
-from mnst.transfer import Result, StyleTransfer, check_options, log_axis, read_start, style_list
+from mnst.segmentation import Classes, find_mask, load_mask
+from mnst.transfer import (
+    Localize,
+    Result,
+    StyleTransfer,
+    check_masks,
+    check_options,
+    log_axis,
+    read_start,
+    style_list,
+)
 from mnst.weights import fetch_weights, find_weights, sha256
 
 if TYPE_CHECKING:
@@ -245,6 +255,10 @@ def sweep(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    keep: Classes | None = None,
+    only: Classes | None = None,
+    mask: Any = None,
+    localize: Localize = "guided",
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
@@ -269,6 +283,10 @@ def sweep(
         size: As in `stylize`; so are the options that follow.
         init: What to start from.
         seed: Of the noise.
+        keep: Classes to keep of each photo.
+        only: Classes to paint in each photo, and nothing else.
+        mask: What to keep; the same for all photos, in the proportions of each.
+        localize: How.
         backbone: Which network measures.
         weights: Path of its weights.
         precision: What it computes in.
@@ -296,10 +314,18 @@ def sweep(
         >>> sweep.plot_relative_improvement()  # doctest: +SKIP
     """
     _check_executor(executor)
-    scene = {"size": size, "backbone": backbone, "weights": weights, "precision": precision}
+    check_masks(keep, only, mask, None, localize)
+    scene = {
+        "size": size,
+        "localize": localize,
+        "backbone": backbone,
+        "weights": weights,
+        "precision": precision,
+    }
+    kept = {"keep": keep, "only": only, "mask": mask}
     run = {"sigma": sigma, "init": init, "seed": seed}
     recipes = _recipes(styles, recipe, alpha_beta, steps, gamma, sigma, seed)
-    tasks = _tasks(photo, styles, recipes, gamma, scene, run)
+    tasks = _tasks(photo, styles, recipes, gamma, scene, kept, run)
     if not tasks:
         raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
     place = None if folder is None else Path(folder)
@@ -351,6 +377,7 @@ def _tasks(
     recipes: Sequence[Recipe],
     gamma: Sequence[Any] | None,
     scene: dict[str, Any],
+    kept: dict[str, Any],
     run: dict[str, Any],
 ) -> list[_Task]:
     photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
@@ -361,10 +388,16 @@ def _tasks(
     network = sha256(fetch_weights(find_weights(scene["weights"], backbone=scene["backbone"])))
     tasks = []
     for index, content in enumerate(contents):
-        scene_key = _digest(content, *pictures, {**scene, "weights": network}, __version__)
+        # The masks are found here, in the photos as they are given; a task's is smaller.
+        mask = find_mask(photos[index], **kept)
+        mask = None if mask is None else load_mask(mask, *content.shape[1:3])
+        masked = {**scene, "mask": mask}
+        scene_key = _digest(content, *pictures, mask, {**scene, "weights": network}, __version__)
         for recipe, share in itertools.product(recipes, gammas):
             key = _digest(scene_key, recipe.as_dict(), share, *run.values())
-            tasks.append(_Task(index, content, pictures, recipe, share, scene, run, scene_key, key))
+            tasks.append(
+                _Task(index, content, pictures, recipe, share, masked, run, scene_key, key)
+            )
     return tasks
 
 

@@ -11,12 +11,12 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from PIL import Image
 
 from mnst import __version__, devices, features, images, mixing
 from mnst.progress import Progress
 from mnst.recipes import ARTICLE, Recipe, get_recipe
 from mnst.regions import Regions, paint_regions
+from mnst.segmentation import Classes, check_classes, find_mask, load_mask
 from mnst.weights import fetch_weights, find_weights, sha256
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class StyleTransfer:
         styles: A list or tuple of style images, or a single one.
         recipe: Losses and optimiser: a `Recipe`, or a name ("article", "paper", "tutorial").
         size: The longest that a long side may be, in pixels; larger pictures are reduced.
+        keep: Classes of the photo to keep; as in `stylize`.
+        only: Classes to paint, and nothing else; as in `stylize`.
         mask: What to keep of the photo; as in `stylize`.
         style_masks: Where each style may paint; as in `stylize`.
         localize: "guided" or "composite"; as in `stylize`.
@@ -142,7 +144,8 @@ class StyleTransfer:
         ValueError: If an option or a picture is out of range.
         FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be downloaded or opened.
-        WeightsError: If the weights can't be had, or don't fit.
+        ImportError: If `keep` or `only` is given without mnst[people].
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
 
     Example:
         >>> transfer = mnst.StyleTransfer("photo.jpg", ["a.jpg", "b.jpg"])  # doctest: +SKIP
@@ -157,6 +160,8 @@ class StyleTransfer:
         *,
         recipe: Recipe | str = ARTICLE,
         size: int = 512,
+        keep: Classes | None = None,
+        only: Classes | None = None,
         mask: Any = None,
         style_masks: Sequence[Any] | None = None,
         localize: Localize = "guided",
@@ -165,7 +170,7 @@ class StyleTransfer:
         precision: str = "auto",
     ) -> None:
         devices.check_precision(precision)
-        _check_localize(localize, style_masks)
+        check_masks(keep, only, mask, style_masks, localize)
         self.recipe = get_recipe(recipe)
         smallest = features.minimum_side(self.recipe.layers)
         self._source = find_weights(weights, backbone=backbone)
@@ -173,15 +178,13 @@ class StyleTransfer:
         self.content = _load(photo, size, smallest)
         style_images = [_load(style, size, smallest) for style in style_list(styles)]
         height, width = self.content.shape[1:3]
+        kept = find_mask(photo, keep=keep, only=only, mask=mask)
         self.localize = localize
         self.regions = paint_regions(
-            _load_mask(mask, height, width, "mask"),
+            None if kept is None else load_mask(kept, height, width),
             None
             if style_masks is None
-            else [
-                _load_mask(one, height, width, f"style_masks[{k}]")
-                for k, one in enumerate(style_masks)
-            ],
+            else [None if one is None else load_mask(one, height, width) for one in style_masks],
             self._styles,
             cell=features.minimum_side(layer for layer, _ in self.recipe.style_layers),
         )
@@ -422,6 +425,8 @@ def stylize(
     size: int = 512,
     init: Any = None,
     seed: int = 0,
+    keep: Classes | None = None,
+    only: Classes | None = None,
     mask: Any = None,
     style_masks: Sequence[Any] | None = None,
     localize: Localize = "guided",
@@ -453,10 +458,14 @@ def stylize(
         init: What to start from: "content", "noise", or an image of the same proportions. None is
             what the recipe says.
         seed: Of the noise, where it starts from noise.
-        mask: What to keep of the photo: an array [h, w] of booleans, 0..255 as uint8, or floats in
-            0..1, of the photo's proportions in any size. Full keeps the pixel as it is, 0 paints
-            it, and what is between is a mixture. None keeps nothing.
-        style_masks: Where each style may paint: one such array for each, or None for everywhere. A
+        keep: What to keep of the photo: a class that DeepLab knows, such as "person", or several.
+            `mnst.segment` finds it, and needs mnst[people]; where there is none, a warning says so,
+            and all is painted.
+        only: The other way round: classes to paint, and to keep the rest.
+        mask: What to keep, as `mnst.segmentation.load_mask` takes it: a path or an array [h, w],
+            of the photo's proportions in any size. White, or 1, keeps the pixel as it is, 0 paints
+            it, and what is between is a mixture. At most one of `keep`, `only` and `mask`.
+        style_masks: Where each style may paint: one such mask for each, or None for everywhere. A
             pixel that no style may paint is kept.
         localize: "guided" lets the masks take part in the losses: strokes are made for what is
             painted, and end at what is kept as at any edge in the photo. "composite" paints all of
@@ -479,7 +488,8 @@ def stylize(
         TypeError: If a picture is none of the kinds above.
         FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be downloaded or opened.
-        WeightsError: If the weights can't be had, or don't fit.
+        ImportError: If `keep` or `only` is given without mnst[people].
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
         DivergenceError: If a loss turns NaN or infinite; its `result` has the best picture so far.
 
     Example:
@@ -497,6 +507,8 @@ def stylize(
         styles,
         recipe=recipe,
         size=size,
+        keep=keep,
+        only=only,
         mask=mask,
         style_masks=style_masks,
         localize=localize,
@@ -550,6 +562,32 @@ def check_options(
     return recipe if steps is None else recipe.replace(steps=steps)
 
 
+def check_masks(
+    keep: Classes | None,
+    only: Classes | None,
+    mask: Any,
+    style_masks: Sequence[Any] | None,
+    localize: str,
+) -> None:
+    """Checks what says where to paint, before pictures are read; the classes by their names.
+
+    Raises:
+        ValueError: If options don't go together, or DeepLab is known not to know a class.
+        FileNotFoundError: If MNST_DEEPLAB names a file that isn't there.
+        ImportError: If classes are given without mnst[people].
+    """
+    given = [n for n, v in (("keep", keep), ("only", only), ("mask", mask)) if v is not None]
+    if len(given) > 1:
+        raise ValueError(f"{given[0]} and {given[1]} were both given: give one of them")
+    if localize not in get_args(Localize):
+        raise ValueError(f"localize is {localize!r}: give one of {', '.join(get_args(Localize))}")
+    if localize == "composite" and style_masks is not None:
+        raise ValueError("style_masks take part in the loss: give localize='guided'")
+    classes = keep if only is None else only
+    if classes is not None:
+        check_classes(classes)
+
+
 def read_start(init: Any) -> Any:
     """Returns what a run starts from: None, "content", "noise", or a picture, which is read."""
     if init is None or (isinstance(init, str) and init in ("content", "noise")):
@@ -572,37 +610,6 @@ def _load(source: Any, size: int, smallest: int) -> np.ndarray:
             f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
         )
     return image
-
-
-def _load_mask(mask: Any, height: int, width: int, name: str) -> np.ndarray | None:
-    """Returns a mask as float32 [height, width] in 0..1."""
-    if mask is None:
-        return None
-    values = np.asarray(mask)
-    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "buf":
-        raise ValueError(
-            f"{name} is an array of shape {values.shape} and {values.dtype}: give [h, w] of "
-            f"booleans, uint8, or floats in 0..1"
-        )
-    if abs(values.shape[0] * width - values.shape[1] * height) > max(values.shape):
-        raise ValueError(
-            f"{name} is {values.shape[1]} x {values.shape[0]} pixels, but the picture will be "
-            f"{width} x {height}: give one of the same proportions"
-        )
-    values = values.astype(np.float32) / (255 if values.dtype.kind == "u" else 1)
-    if not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(f"{name} has values from {values.min():g} to {values.max():g}: give 0..1")
-    resized = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
-    # In steps of an 8-bit file's, so that resampling leaves no trace in what is kept or painted.
-    rounded: np.ndarray = np.rint(np.asarray(resized) * 255) / np.float32(255)
-    return rounded
-
-
-def _check_localize(localize: str, style_masks: Sequence[Any] | None) -> None:
-    if localize not in get_args(Localize):
-        raise ValueError(f"localize is {localize!r}: give one of {', '.join(get_args(Localize))}")
-    if localize == "composite" and style_masks is not None:
-        raise ValueError("style_masks take part in the loss: give localize='guided'")
 
 
 def _result(
