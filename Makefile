@@ -1,15 +1,17 @@
 # Everything runs in .venv, which these targets make. VGG19's weights come from the environment
-# variable MNST_VGG19_WEIGHTS (a path), from Keras' cache, or from Keras' download.
+# variable MNST_VGG19_WEIGHTS (a path), from Keras' cache, or from Keras' download; the demo paints
+# with the small network inside the package where none of these can be had.
 
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test test-notebooks lint clean
+.PHONY: help demo test test-notebooks test-slow lint clean
 
 help:
 	@echo 'make demo            paint a photo in two styles, into demo/'
 	@echo 'make test            run the tests'
 	@echo 'make test-notebooks  run the notebooks, small and brief, and the README'
+	@echo 'make test-slow       run the tests that take minutes'
 	@echo 'make lint            check style and types'
 	@echo 'make clean           remove what these made'
 
@@ -30,6 +32,9 @@ test: .venv/installed-test
 
 test-notebooks: .venv/installed-test
 	$(BIN)/python -m pytest -m notebooks tests
+
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest -m slow tests
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

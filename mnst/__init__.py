@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mnst.animation import Crossfade, crossfade
     from mnst.calibration import Calibration, calibrate
+    from mnst.distillation import distill
     from mnst.features import vgg_layers
     from mnst.images import load_image, read_settings, save_image
     from mnst.losses import content_loss, gram_matrix, make_targets, style_loss, style_targets
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "animation": ("Crossfade", "crossfade"),
     "calibration": ("Calibration", "calibrate"),
+    "distillation": ("distill",),
     "features": ("vgg_layers",),
     "images": ("load_image", "read_settings", "save_image"),
     "losses": ("content_loss", "gram_matrix", "make_targets", "style_loss", "style_targets"),
@@ -66,6 +68,7 @@ __all__ = [
     "composite",
     "content_loss",
     "crossfade",
+    "distill",
     "gram_matrix",
     "load_image",
     "load_mask",

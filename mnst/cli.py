@@ -22,11 +22,18 @@ import numpy as np
 from mnst import __version__, devices, figures, images, paintings
 from mnst.animation import check_animation, crossfade
 from mnst.calibration import calibrate
+from mnst.distillation import distill
 from mnst.recipes import RECIPES
 from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Classes, Segmentation, find_model, segment
 from mnst.sweeps import sweep
 from mnst.transfer import Result, check_options, stylize
-from mnst.weights import BACKBONES, VGG19_VARIABLE, WeightsError, find_weights
+from mnst.weights import (
+    BACKBONES,
+    VGG19_VARIABLE,
+    WeightsError,
+    find_weights,
+    how_to_get_vgg19,
+)
 
 BAD_INPUT = 2
 FAILED = 1
@@ -94,7 +101,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "mask": {"metavar": "FILE", "help": "picture that is white where the photo is kept"},
     "localize": {"metavar": "HOW", "help": "guided, or composite, the paper's way"},
     "backbone": {"metavar": "NAME", "help": f"network that measures: {', '.join(BACKBONES)}"},
-    "weights": {"metavar": "FILE", "help": f"VGG19's weights; else {VGG19_VARIABLE} or a download"},
+    "weights": {
+        "metavar": "FILE",
+        "help": f"the network's weights; else {VGG19_VARIABLE}, a download, or those inside mnst",
+    },
     "precision": {"metavar": "P", "help": f"one of {', '.join(devices.PRECISIONS)}"},
     "progress": {
         "action": argparse.BooleanOptionalAction,
@@ -114,9 +124,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "folder": {"metavar": "FOLDER", "help": "where to keep the runs, and to look for them"},
     "frames": {"type": int, "metavar": "N", "help": "how many"},
     "steps_between": {"type": int, "metavar": "N", "help": "steps of each frame but the first"},
+    "fit_crops": {"type": int, "metavar": "N", "help": "crops that the layers are fitted on"},
+    "batch": {"type": int, "metavar": "N", "help": "crops in a step"},
+    "side": {"type": int, "metavar": "PIXELS", "help": "of a crop"},
+    "learning_rate": {"type": float, "metavar": "R", "help": "Adam's at its highest"},
 }
 # What only Python can give.
-_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "style_masks")
+_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "style_masks", "widths")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -185,6 +199,17 @@ def build_parser() -> argparse.ArgumentParser:
     of_demo = ("gamma", "steps", "backbone", "weights", "precision", "progress")
     _add_options(command, stylize, only=of_demo)
     command.set_defaults(run=_demo)
+
+    command = commands.add_parser("distill", help="train a small network of your own like VGG19")
+    command.add_argument("sources", nargs="+", metavar="folder", help="pictures to learn from")
+    _add_options(
+        command,
+        distill,
+        folder={"required": True, "help": "where to keep the training, and to look for it"},
+        steps={"help": "how many steps all layers are trained together"},
+        seed={"help": "of the crops"},
+    )
+    command.set_defaults(run=_distill)
 
     command = commands.add_parser("info", help="say what mnst runs on here")
     command.set_defaults(run=_info)
@@ -368,6 +393,12 @@ def _demo(folder: str, **options: Any) -> int:
     return 0 if result.completed else INTERRUPTED
 
 
+def _distill(sources: list[str], folder: str, **options: Any) -> int:
+    student = distill(sources, folder=folder, **options)
+    print(f"{student}: {student.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
 def _info() -> int:
     for package in ("mnst", "tensorflow", "keras", "numpy", "pillow"):
         version = __version__ if package == "mnst" else metadata.version(package)
@@ -380,6 +411,8 @@ def _info() -> int:
     source = find_weights()
     where = "to be downloaded to" if source.origin == "download" else f"from {source.origin},"
     print(f"{'weights':<12}{source.backbone} {where} {source.path}")
+    if source.origin == "download":
+        print(f"{'offline':<12}vgg19-lite paints; for VGG19 {how_to_get_vgg19()}")
     print(f"{'deeplab':<12}{find_model().address}")
     return 0
 

@@ -1,13 +1,24 @@
-"""VGG19 as a feature extractor: a Keras model that gives the outputs of any of its layers."""
+"""VGG19 as a feature extractor: a Keras model that gives the outputs of any of its layers.
+
+And `vgg19-lite`, a small network of the same shape that was trained to give nearly the same.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mnst.weights import VGG19_ADDRESS, WeightsError, fetch_weights, find_weights
+from mnst.weights import (
+    VGG19_ADDRESS,
+    WeightsError,
+    WeightsSource,
+    Width,
+    fetch_weights,
+    find_weights,
+    read_lite,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -60,6 +71,7 @@ def minimum_side(layers: Iterable[str]) -> int:
 def vgg_layers(
     layers: Iterable[str],
     *,
+    backbone: str = "vgg19",
     weights: str | os.PathLike[str] | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> keras.Model:
@@ -71,8 +83,10 @@ def vgg_layers(
 
     Args:
         layers: Names such as "block1_conv1"; `VGG19_LAYERS` has them all.
-        weights: Path of VGG19's weights without its top, in either of Keras' formats. None looks
-            where `find_weights` says.
+        backbone: "vgg19"; "vgg19-lite", the small network that comes with mnst and gives nearly
+            the same outputs; or "auto", which is VGG19 where it can be had.
+        weights: Path of VGG19's weights without its top, in either of Keras' formats, or of a
+            student's, as `mnst.distill` writes them. None looks where `find_weights` says.
         dtype: What the convolutions compute in. The outputs have it too.
 
     Returns:
@@ -80,32 +94,51 @@ def vgg_layers(
         [B, H', W', N].
 
     Raises:
-        ValueError: If a layer is unknown.
+        ValueError: If a layer or the backbone is unknown.
         FileNotFoundError: If the weights were named but aren't there.
-        WeightsError: If they can't be downloaded or aren't VGG19's.
+        WeightsError: If they can't be downloaded or aren't the backbone's.
 
     Example:
         >>> import mnst
-        >>> extractor = mnst.vgg_layers(["block1_conv1", "block4_conv2"])  # doctest: +SKIP
+        >>> extractor = mnst.vgg_layers(["block1_conv1", "block4_conv2"], backbone="vgg19-lite")
         >>> features = extractor(mnst.load_image("photo.jpg"))  # doctest: +SKIP
         >>> features["block4_conv2"].shape  # doctest: +SKIP
         TensorShape([1, 64, 54, 512])
     """
     names = check_layers(layers)
-    path = fetch_weights(find_weights(weights))
-    from mnst._tensorflow import keras
+    return build_layers(names, fetch_weights(find_weights(weights, backbone=backbone)), dtype)
 
-    rgb, outputs = _vgg19(dtype)
-    # The weights belong to the whole network: they are matched to its layers by their order.
-    _load(keras.Model(rgb, list(outputs.values())), path)
-    model = keras.Model(rgb, {name: outputs[name] for name in names}, name="vgg19")
+
+def build_layers(
+    layers: tuple[str, ...], source: WeightsSource, dtype: Literal["float32", "bfloat16"]
+) -> keras.Model:
+    """Builds what `vgg_layers` returns from weights that `fetch_weights` has found."""
+    from mnst._keras import keras
+
+    if source.backbone == "vgg19-lite":
+        rgb, outputs = _lite(source.path, dtype)
+    else:
+        rgb, outputs = vgg19(lambda name, filters: _convolution(name, filters, dtype), dtype)
+        # They belong to the whole network: they are matched to its layers by their order.
+        _load(keras.Model(rgb, list(outputs.values())), source.path)
+    model = keras.Model(rgb, {name: outputs[name] for name in layers}, name=source.backbone)
     model.trainable = False
     return model
 
 
-def _vgg19(dtype: str) -> tuple[Any, dict[str, Any]]:
-    """Builds VGG19 without its top; returns its input and the output of each layer by name."""
-    from mnst._tensorflow import keras
+def vgg19(
+    convolution: Callable[[str, int], Callable[[Any], Any]], dtype: str
+) -> tuple[Any, dict[str, Any]]:
+    """Builds VGG19 without its top, of any kind of convolution.
+
+    Args:
+        convolution: Given a layer's name and its number of channels, makes the layer.
+        dtype: What the pools compute in.
+
+    Returns:
+        The network's input, RGB in 0..255, and the output of each layer by name.
+    """
+    from mnst._keras import keras
 
     # Everything that a user's keras.json could change is said here.
     rgb = keras.Input((None, None, 3), name="rgb", dtype="float32")
@@ -114,20 +147,62 @@ def _vgg19(dtype: str) -> tuple[Any, dict[str, Any]]:
     for block, (convolutions, filters) in _BLOCKS.items():
         for i in range(1, convolutions + 1):
             name = f"block{block}_conv{i}"
-            x = outputs[name] = keras.layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                data_format="channels_last",
-                dtype=dtype,
-                name=name,
-            )(x)
+            x = outputs[name] = convolution(name, filters)(x)
         name = f"block{block}_pool"
         x = outputs[name] = keras.layers.MaxPooling2D(
             2, data_format="channels_last", dtype=dtype, name=name
         )(x)
     return rgb, outputs
+
+
+def lite_convolution(name: str, filters: int, width: Width | None, dtype: str) -> Any:
+    """Makes a convolution of the small network: VGG19's own where `width` is None, else narrow.
+
+    A narrow one goes through fewer channels: 1 x 1 down to `width[0]`, 3 x 3 to `width[1]`, 1 x 1
+    and ReLU up to `filters`. There is no ReLU in between, so that the three together are a VGG19
+    convolution of low rank, and its outputs lie where VGG19's do.
+    """
+    if width is None:
+        return _convolution(name, filters, dtype)
+    reduce, core, widen = (
+        _convolution(f"{name}_reduce", width[0], dtype, side=1, linear=True),
+        _convolution(f"{name}_core", width[1], dtype, linear=True),
+        _convolution(name, filters, dtype, side=1),
+    )
+    return lambda x: widen(core(reduce(x)))
+
+
+def _lite(path: Path, dtype: str) -> tuple[Any, dict[str, Any]]:
+    """Builds a small network from its file; returns its input and the output of each layer."""
+    from mnst._keras import keras
+
+    widths, values = read_lite(path)
+    try:
+        rgb, outputs = vgg19(
+            lambda name, filters: lite_convolution(name, filters, widths[name], dtype), dtype
+        )
+        for variable in keras.Model(rgb, list(outputs.values())).variables:
+            variable.assign(values[variable.path])
+    except (KeyError, ValueError):  # a layer is missing, or has another shape
+        raise WeightsError(f"{path}: not a network that mnst.distill made") from None
+    return rgb, outputs
+
+
+def _convolution(
+    name: str, filters: int, dtype: str, *, side: int = 3, linear: bool = False
+) -> Any:
+    from mnst._keras import keras
+
+    return keras.layers.Conv2D(
+        filters,
+        side,
+        padding="same",
+        activation=None if linear else "relu",
+        use_bias=not linear,
+        data_format="channels_last",
+        dtype=dtype,
+        name=name,
+    )
 
 
 def _load(model: keras.Model, path: Path) -> None:

@@ -385,7 +385,10 @@ def _tasks(
     pictures = [images.load_image(style, size=scene["size"]) for style in style_list(styles)]
     run = {**run, "init": read_start(run["init"])}
     gammas = [None] if gamma is None else [_plain(one) for one in gamma]
-    network = sha256(fetch_weights(find_weights(scene["weights"], backbone=scene["backbone"])))
+    # Settled here, so that no run, in whatever process, falls back to another network by itself.
+    source = fetch_weights(find_weights(scene["weights"], backbone=scene["backbone"]))
+    scene = {**scene, "backbone": source.backbone}
+    network = sha256(source.path)
     tasks = []
     for index, content in enumerate(contents):
         # The masks are found here, in the photos as they are given; a task's is smaller.

@@ -195,9 +195,9 @@ class StyleTransfer:
 
         self.device = devices.device_name()
         self.precision = devices.resolve_precision(precision)
-        path = fetch_weights(self._source)
-        self._weights_hash = sha256(path)
-        extractor = features.vgg_layers(self.recipe.layers, weights=path, dtype=self.precision)
+        self._source = fetch_weights(self._source)
+        self._weights_hash = sha256(self._source.path)
+        extractor = features.build_layers(self.recipe.layers, self._source, self.precision)
         # Compiled, as in the step: op by op, bfloat16 activations are rounded more often, and the
         # content image would not have the features that the step sees. Styles of other sizes share
         # a second tracing.

@@ -60,6 +60,8 @@ def test_argument_then_variable_then_cache_then_download(keras_home, tmp_path, m
     cached.unlink()
     assert found() == ("download", cached)
     assert find_weights().backbone == find_weights(backbone="vgg19").backbone == "vgg19"
+    assert find_weights().replaceable
+    assert not find_weights(backbone="vgg19").replaceable
 
 
 def test_cache_is_in_the_home_folder_unless_told(tmp_path, monkeypatch):
@@ -98,11 +100,15 @@ def test_unknown_backbone(backbone):
 
 def test_named_file_is_taken_as_it_is(tmp_path):
     path = put_into(tmp_path, "mine.h5")
-    assert fetch_weights(find_weights(path)) == path
+    assert fetch_weights(find_weights(path)).path == path
     assert path.read_bytes() == b"weights"
 
 
 # The download
+
+
+def fetch():
+    return fetch_weights(find_weights(backbone="vgg19")).path
 
 
 def assert_says(error, *parts):
@@ -128,11 +134,12 @@ def serve(server, monkeypatch):
 def test_download_once_and_keep(serve, keras_home, capfd):
     server = serve(BODY)
     assert find_weights().origin == "download"
-    path = fetch_weights(find_weights())
+    path = fetch()
     assert path == keras_home / "models" / weights.VGG19_FILE
     assert path.read_bytes() == BODY
-    assert find_weights() == weights.WeightsSource("vgg19", "Keras cache", path)
-    assert fetch_weights(find_weights()) == path
+    by_name = find_weights(backbone="vgg19")
+    assert by_name == weights.WeightsSource("vgg19", "Keras cache", path)
+    assert fetch() == path
     assert server.asked == ["/vgg19.h5"]
     shown = capfd.readouterr()
     assert shown.out == ""
@@ -158,27 +165,25 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
 ):
     cached = keras_home / "models" / weights.VGG19_FILE
 
-    def fetch():
-        with pytest.raises(WeightsError) as caught:
-            fetch_weights(find_weights())
-        assert_says(
-            caught.value, reason, weights.VGG19_ADDRESS, cached, "weights=", "MNST_VGG19_WEIGHTS"
-        )
-
     serve(**answer)
-    fetch()
+    with pytest.raises(WeightsError) as caught:
+        fetch()
+    assert_says(
+        caught.value, reason, weights.VGG19_ADDRESS, cached, "weights=", "MNST_VGG19_WEIGHTS"
+    )
+    del caught  # and with it the connection
     gc.collect()
     assert capfd.readouterr().out == ""
     # Neither half a file nor a foreign one is taken for the weights the next time.
     assert not cached.exists()
     assert find_weights().origin == "download"
     serve(BODY)
-    assert fetch_weights(find_weights()).read_bytes() == BODY
+    assert fetch().read_bytes() == BODY
 
 
 def test_refused_connection_says_what_to_do(keras_home):
     with pytest.raises(WeightsError, match="refused") as caught:
-        fetch_weights(find_weights())
+        fetch()
     cached = keras_home / "models" / weights.VGG19_FILE
     assert_says(caught.value, weights.VGG19_ADDRESS, cached, "weights=", "MNST_VGG19_WEIGHTS")
 
@@ -186,14 +191,14 @@ def test_refused_connection_says_what_to_do(keras_home):
 def test_half_a_file_in_the_cache_is_downloaded_again(serve, keras_home):
     cached = put_into(keras_home / "models", data=BODY[:50_000])  # as a killed process leaves it
     serve(BODY)
-    assert fetch_weights(find_weights()) == cached
+    assert fetch() == cached
     assert cached.read_bytes() == BODY
 
 
 def test_other_file_in_the_cache_survives_without_a_network(keras_home):
     cached = put_into(keras_home / "models", data=b"somebody's own weights")
     with pytest.raises(WeightsError):
-        fetch_weights(find_weights())
+        fetch()
     assert cached.read_bytes() == b"somebody's own weights"
 
 
@@ -201,7 +206,7 @@ def test_timeout_is_only_for_the_download(serve):
     socket.setdefaulttimeout(77)
     try:
         serve(BODY)
-        fetch_weights(find_weights())
+        fetch()
         assert socket.getdefaulttimeout() == 77
     finally:
         socket.setdefaulttimeout(None)
