@@ -1,27 +1,34 @@
-"""Draws the pictures of the README and the documentation: `python docs/pictures.py`.
+"""Draws the pictures of the README and the documentation: `python docs/pictures.py [NAME ...]`.
 
-The curves are drawn from the runs of `notebooks/article_figures`, or from new ones.
+Without names it draws them all. The curves are drawn from the runs of `notebooks/article_figures`, or
+from new ones. The gallery's pictures are painted with `vgg19-lite` (`--backbone` names another), and
+need MNST_DEEPLAB or a download for the one that keeps a person. The photos come with matplotlib and
+scikit-image, and are free to use.
 """
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import skimage.data
 from matplotlib import cbook
 from matplotlib.figure import Figure
 from PIL import Image
 
 import mnst
-from mnst import figures
-from mnst.paintings import glass, swirls
+from mnst import figures, paintings
+from mnst.paintings import dots, glass, ink, swirls
 
 HERE = Path(__file__).parent / "images"
 GAP = 8
+GALLERY_SIZE = 256
+HOPPER = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
 def crossfade() -> Image.Image:
     """The photo painted from all style 2 to all style 1, with the two styles in the corners."""
-    transfer = mnst.StyleTransfer(
-        cbook.get_sample_data("grace_hopper.jpg", asfileobj=False), [swirls(), glass()], size=384
-    )
+    transfer = mnst.StyleTransfer(HOPPER, [swirls(), glass()], size=384)
     row = [transfer.run(gamma=gamma, sigma="auto").image for gamma in (0, 0.25, 0.5, 0.75, 1)]
     height, width = row[0].shape[:2]
     sheet = Image.new("RGB", (5 * width + 4 * GAP, height), "white")
@@ -41,7 +48,127 @@ def curves() -> Figure:
     return figures.article(folder=runs).curves()
 
 
-if __name__ == "__main__":
+def gallery_styles(backbone: str) -> Image.Image:
+    """The four paintings of the package, and the cat in each of them."""
+    drawn = [getattr(paintings, name)() for name in ("swirls", "glass", "ink", "dots")]
+    row = [_painted(skimage.data.chelsea(), [style], backbone).run() for style in drawn]
+    height = row[0].image.shape[0]
+    small = [np.asarray(Image.fromarray(style).resize((height, height))) for style in drawn]
+    return Image.fromarray(
+        np.concatenate(
+            [
+                _row([one.image for one in row]),
+                np.full((GAP, 4 * row[0].image.shape[1] + 3 * GAP, 3), 255, np.uint8),
+                _row([_centred(style, row[0].image.shape[1]) for style in small]),
+            ]
+        )
+    )
+
+
+def gallery_gamma(backbone: str) -> Image.Image:
+    """From all ink to all glass in five steps of gamma: above without sigma, below with it."""
+    transfer = _painted(skimage.data.astronaut(), [glass(), ink()], backbone)
+    gammas = (0, 0.25, 0.5, 0.75, 1)
+    rows = [
+        _row([transfer.run(gamma=gamma, sigma=sigma).image for gamma in gammas])
+        for sigma in (None, "auto")
+    ]
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    return Image.fromarray(np.concatenate([rows[0], gap, rows[1]]))
+
+
+def gallery_three(backbone: str) -> Image.Image:
+    """Three styles: two by two and all three, in equal shares."""
+    transfer = _painted(skimage.data.coffee(), [swirls(), ink(), dots()], backbone)
+    shares = ([0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], None)
+    return Image.fromarray(_row([transfer.run(gamma=g, sigma="auto").image for g in shares]))
+
+
+def gallery_recipes(backbone: str) -> Image.Image:
+    """One photo and one style with each recipe, as it stands but for the tutorial's steps."""
+    return Image.fromarray(
+        _row(
+            [
+                _painted(HOPPER, [swirls()], backbone, recipe=recipe).run(steps=steps).image
+                for recipe, steps in (("article", 100), ("paper", 100), ("tutorial", 300))
+            ]
+        )
+    )
+
+
+def gallery_people(backbone: str) -> Image.Image:
+    """The photo, its mask, the localized transfer, and the paper's way."""
+    photo = skimage.data.astronaut()
+    mask = mnst.segment(photo).mask("person")
+    painted = [
+        _painted(photo, [swirls(), glass()], backbone, mask=mask, localize=localize)
+        for localize in ("guided", "composite")
+    ]
+    row = [transfer.run(sigma="auto").image for transfer in painted]
+    size = row[0].shape[1::-1]
+    shown = [Image.fromarray(photo), Image.fromarray((255 * mask).astype(np.uint8)).convert("RGB")]
+    return Image.fromarray(_row([np.asarray(one.resize(size)) for one in shown] + row))
+
+
+def gallery_places(backbone: str) -> Image.Image:
+    """A place for each style: left and right, and the other way round."""
+    photo = skimage.data.rocket()
+    left = np.zeros(photo.shape[:2], np.float32)
+    left[:, : photo.shape[1] // 2] = 1
+    pairs = ([left, 1 - left], [1 - left, left])
+    row = [
+        _painted(photo, [swirls(), dots()], backbone, style_masks=masks).run().image
+        for masks in pairs
+    ]
+    return Image.fromarray(_row(row))
+
+
+def _painted(photo: object, styles: list, backbone: str, **options: object) -> mnst.StyleTransfer:
+    return mnst.StyleTransfer(photo, styles, size=GALLERY_SIZE, backbone=backbone, **options)
+
+
+def _row(pictures: list) -> np.ndarray:
+    gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (picture, gap)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def _centred(picture: np.ndarray, width: int) -> np.ndarray:
+    left = (width - picture.shape[1]) // 2
+    return np.pad(
+        picture,
+        ((0, 0), (left, width - left - picture.shape[1]), (0, 0)),
+        constant_values=255,
+    )
+
+
+GALLERY: dict[str, Callable[[str], Image.Image]] = {
+    name: drawn for name, drawn in list(globals().items()) if name.startswith("gallery_")
+}
+
+
+def main() -> None:
+    """Draws what was asked for."""
+    names = ["crossfade", "curves", *GALLERY]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}, gallery")
+    parser.add_argument("--backbone", default="vgg19-lite", help="of the gallery")
+    options = parser.parse_args()
+    wanted = options.names or names
+    if "gallery" in wanted:
+        wanted = [name for name in wanted if name != "gallery"] + list(GALLERY)
+    if unknown := set(wanted) - set(names):
+        parser.error(f"no picture is called {min(unknown)}: give {', '.join(names)}, or gallery")
     HERE.mkdir(exist_ok=True)
-    crossfade().save(HERE / "crossfade.jpg", quality=90)
-    curves().savefig(HERE / "curves.png", dpi=100)
+    for name in dict.fromkeys(wanted):
+        if name == "crossfade":
+            crossfade().save(HERE / "crossfade.jpg", quality=90)
+        elif name == "curves":
+            curves().savefig(HERE / "curves.png", dpi=100)
+        else:
+            GALLERY[name](options.backbone).save(HERE / f"{name}.jpg", quality=85)
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main()
