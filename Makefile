@@ -5,13 +5,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test test-notebooks test-slow lint clean
+.PHONY: help demo test test-notebooks test-slow docs lint clean
 
 help:
 	@echo 'make demo            paint a photo in two styles, into demo/'
 	@echo 'make test            run the tests'
-	@echo 'make test-notebooks  run the notebooks, small and brief, and the README'
 	@echo 'make test-slow       run the tests that take minutes'
+	@echo 'make test-notebooks  run the notebooks, small and brief, and what README and docs have typed'
+	@echo 'make docs            build the documentation into build/site; any warning is an error'
 	@echo 'make lint            check style and types'
 	@echo 'make clean           remove what these made'
 
@@ -35,6 +36,14 @@ test-notebooks: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow tests
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo build/site/index.html
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -37,9 +37,7 @@ COMMAND_LINE = "<!-- the command line -->"
 FONT = "assets/STIXTwoMath.woff2"
 
 _LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?(\))")
-_FORMULA = re.compile(
-    r'<(span|div) class="arithmatex">\\(\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL
-)
+_FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
 _FETCHED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=[\"'](?:https?:)?//[^\"']+"
     r"|<link\b(?=[^>]*\brel=[\"'](?:stylesheet|preconnect|preload|icon)[\"'])"
@@ -80,9 +78,7 @@ def on_page_markdown(markdown, page, config, files):
         return f"{before}{led_to}{anchor or ''}{after}"
 
     fenced = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
-    text = "".join(
-        part if part.startswith("```") else _LINK.sub(led, part) for part in fenced
-    )
+    text = "".join(part if part.startswith("```") else _LINK.sub(led, part) for part in fenced)
     return text.replace(COMMAND_LINE, command_line()) if COMMAND_LINE in text else text
 
 
@@ -184,7 +180,7 @@ def _below(match):
 
 
 def _math_font():
-    """Returns the font of the formulas, STIX Two Math (SIL Open Font License), without rare signs."""
+    """Returns the formulas' font without rare signs: STIX Two Math, SIL Open Font License."""
     from fontTools import subset
 
     options = subset.Options(flavor="woff2", layout_features=["*"], name_IDs=["*"])

@@ -1,9 +1,9 @@
 """Draws the pictures of the README and the documentation: `python docs/pictures.py [NAME ...]`.
 
-Without names it draws them all. The curves are drawn from the runs of `notebooks/article_figures`, or
-from new ones. The gallery's pictures are painted with `vgg19-lite` (`--backbone` names another), and
-need MNST_DEEPLAB or a download for the one that keeps a person. The photos come with matplotlib and
-scikit-image, and are free to use.
+Without names it draws them all; `gallery` is all of the gallery's. The curves are drawn from the
+runs of `notebooks/article_figures`, or from new ones. The gallery is painted with `vgg19-lite`
+(`--backbone` names another); the picture that keeps a person needs MNST_DEEPLAB, or a download. The
+photos come with matplotlib and scikit-image, and are free to use.
 """
 
 import argparse
