@@ -166,6 +166,7 @@ def _row(action):
 def _drawn(match):
     tag, _, formula = match.groups()
     drawn = convert(html.unescape(formula).strip(), display="inline" if tag == "span" else "block")
+    drawn = drawn.replace("<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>')
     if tag == "div":
         # What a sum runs over belongs below it.
         drawn = re.sub(
