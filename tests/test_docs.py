@@ -68,18 +68,24 @@ def scratch(tmp_path, monkeypatch, random_weights, drawn):
     Pictures have 32 pixels, VGG19's weights are random, and no run has more than two steps. DeepLab
     and the training of a student, which have tests of their own, have stand-ins.
     """
+    from mnst._tensorflow import tf
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
-    named = {"photo": "dots", "other": "swirls", "graffiti": "glass", "ink": "ink", "dots": "dots"}
+    named = {"photo": "swirls", "graffiti": "glass", "ink": "ink", "dots": "dots"}
     for name, painting in named.items():
         mnst.save_image(f"{name}.jpg", drawn[painting])
+    mnst.save_image("other.jpg", drawn["swirls"][:, ::-1])
     for name, painting in drawn.items():
         monkeypatch.setattr(paintings, name, lambda painting=painting, **_: painting)
     _make_brief(monkeypatch)
     _see_a_person(monkeypatch)
+    # For two steps, compiling takes longer than running.
+    tf.config.run_functions_eagerly(True)
     for module in (mnst, cli):
         monkeypatch.setattr(module, "distill", _distill)
-    return tmp_path
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @functools.wraps(distillation.distill)
@@ -130,14 +136,12 @@ def _see_a_person(monkeypatch):
 
 @pytest.mark.notebooks
 @pytest.mark.parametrize("page", WITH_PYTHON)
-def test_python_runs(page, scratch, request):
+def test_python_runs(page, scratch):
     """The blocks of a page are one program."""
     from mnst._tensorflow import tf
 
-    # For two steps, compiling takes longer than running. Where a page compiles itself, it may.
-    if "tf.function" not in (ROOT / page).read_text():
-        tf.config.run_functions_eagerly(True)
-        request.addfinalizer(lambda: tf.config.run_functions_eagerly(False))
+    # Where a page compiles itself, it may.
+    tf.config.run_functions_eagerly("tf.function" not in (ROOT / page).read_text())
     left = np.zeros((32, 32), np.float32)
     left[:, :16] = 1
     # Names that pages use without saying that they are pictures and masks.
@@ -146,6 +150,10 @@ def test_python_runs(page, scratch, request):
     for text, line in of_python(page):
         # With the page's own lines, so that a traceback leads to them.
         exec(compile("\n" * (line - 1) + text, str(ROOT / page), "exec"), known)
+    if page == "docs/tutorial.md":
+        # What it says of its two loops: TensorFlow's and the library's take the same path.
+        totals = [record.losses["total"] for record in known["records"]]
+        assert known["by_hand"] == pytest.approx(totals[:10], rel=1e-3)
 
 
 @pytest.mark.notebooks
