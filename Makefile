@@ -41,9 +41,9 @@ test-slow: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
+# Not with --quiet: it hides the warnings from --strict, too.
 docs: .venv/installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	@echo build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
