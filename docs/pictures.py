@@ -18,7 +18,7 @@ from PIL import Image
 
 import mnst
 from mnst import figures, paintings
-from mnst.paintings import dots, glass, ink, swirls
+from mnst.paintings import glass, ink, swirls
 
 HERE = Path(__file__).parent / "images"
 GAP = 8
@@ -79,7 +79,7 @@ def gallery_gamma(backbone: str) -> Image.Image:
 
 def gallery_three(backbone: str) -> Image.Image:
     """Three styles: two by two and all three, in equal shares."""
-    transfer = _painted(skimage.data.coffee(), [swirls(), ink(), dots()], backbone)
+    transfer = _painted(skimage.data.coffee(), [swirls(), ink(), glass()], backbone)
     shares = ([0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], None)
     return Image.fromarray(_row([transfer.run(gamma=g, sigma="auto").image for g in shares]))
 
@@ -112,12 +112,12 @@ def gallery_people(backbone: str) -> Image.Image:
 
 def gallery_places(backbone: str) -> Image.Image:
     """A place for each style: left and right, and the other way round."""
-    photo = skimage.data.rocket()
+    photo = skimage.data.chelsea()
     left = np.zeros(photo.shape[:2], np.float32)
     left[:, : photo.shape[1] // 2] = 1
     pairs = ([left, 1 - left], [1 - left, left])
     row = [
-        _painted(photo, [swirls(), dots()], backbone, style_masks=masks).run().image
+        _painted(photo, [swirls(), ink()], backbone, style_masks=masks).run().image
         for masks in pairs
     ]
     return Image.fromarray(_row(row))
