@@ -270,7 +270,7 @@ def _run(run: Callable[..., int], options: dict[str, Any]) -> int:
         # Who reads our output has had enough, as `head` does; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, WeightsError) as error:
+    except (ValueError, TypeError, OSError, ImportError, WeightsError) as error:
         return _fail(_one_line(error), BAD_INPUT)
     except ArithmeticError as error:
         return _fail(_one_line(error), FAILED)

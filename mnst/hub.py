@@ -46,7 +46,7 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def fetch(address: str, *, variable: str) -> Path:
+def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     """Returns the folder of a SavedModel or the path of a `.tflite` file.
 
     It is downloaded or unpacked where that is needed, and kept where TensorFlow Hub keeps its own.
@@ -56,13 +56,15 @@ def fetch(address: str, *, variable: str) -> Path:
     Args:
         address: An http(s) address, or the path of a folder, a `.tar.gz` or a `.tflite` file.
         variable: The environment variable that an error shall name.
+        instead: What else an error shall propose.
 
     Raises:
         WeightsError: If the download fails (the message says how to do without), or what is there
             is no model.
     """
     if is_address(address):
-        return _patiently(_download_lite if _names_lite(address) else _resolve, address, variable)
+        get = _download_lite if names_lite(address) else _resolve
+        return _patiently(get, address, variable, instead)
     path = Path(address).expanduser()
     if path.is_dir():
         return _checked(path)
@@ -151,14 +153,26 @@ def _load_lite(
     return run, side
 
 
-def _interpreter(**source: Any) -> Any:
-    """Makes LiteRT's interpreter of a model, given as `model_path` or `model_content`."""
+def litert() -> Any:
+    """Returns LiteRT's interpreter, or says how to get it."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         raise ImportError("a .tflite file needs LiteRT: pip install 'mnst[people]'") from None
+    return Interpreter
+
+
+def names_lite(address: str) -> bool:
+    """True for addresses and paths of `.tflite` files."""
+    path = urllib.parse.urlsplit(address).path.lower()
+    return path.endswith(".tflite") or "/lite-model/" in path or "/tflite/" in path
+
+
+def _interpreter(**source: Any) -> Any:
+    """Makes LiteRT's interpreter of a model, given as `model_path` or `model_content`."""
+    interpreter = litert()
     with without_log_noise():
-        return Interpreter(num_threads=os.cpu_count(), **source)
+        return interpreter(num_threads=os.cpu_count(), **source)
 
 
 def _side(path: Path, shape: list[int | None], size: int | None) -> int:
@@ -207,7 +221,7 @@ def _scaled(
 # Downloads
 
 
-def _patiently(get: Callable[[str], Path], address: str, variable: str) -> Path:
+def _patiently(get: Callable[[str], Path], address: str, variable: str, instead: str) -> Path:
     """Asks again where that may help; whatever stands against it becomes one line."""
     for pause in (*_PAUSES, None):
         try:
@@ -222,12 +236,12 @@ def _patiently(get: Callable[[str], Path], address: str, variable: str) -> Path:
         time.sleep(pause)
     place = cache_folder() / _key(address)
     by_hand = f"unpack it into {place}"
-    if _names_lite(address):
+    if names_lite(address):
         by_hand = f"put it at {place}.tflite"
     raise WeightsError(
         f"{address} can't be downloaded ({reason}): get it on a machine that reaches it, and "
         f"{by_hand}, or leave it anywhere and name it by model= (--model) or by the variable "
-        f"{variable}"
+        f"{variable}" + (f"; or {instead}" if instead else "")
     )
 
 
@@ -272,6 +286,7 @@ def _resolve(address: str) -> Path:
 
 def _download_lite(address: str) -> Path:
     """Downloads a `.tflite` file beside tensorflow_hub's SavedModels."""
+    litert()  # without which the file would be of no use
     path = cache_folder() / f"{_key(address)}.tflite"
     if path.is_file():
         return path
@@ -332,11 +347,6 @@ def _unpacked(archive: Path) -> Path:
             raise _no_model(archive)
         whole.rename(folder)
     return folder
-
-
-def _names_lite(address: str) -> bool:
-    path = urllib.parse.urlsplit(address).path.lower()
-    return path.endswith(".tflite") or "/lite-model/" in path or "/tflite/" in path
 
 
 def _is_lite(start: bytes) -> bool:

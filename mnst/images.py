@@ -14,6 +14,7 @@ import json
 import numbers
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,6 +22,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -179,6 +181,18 @@ def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
         scaled = resize_image(picture[np.newaxis].astype(np.float32), height, width)
         row += [to_uint8(scaled), np.full((height, gap, 3), 255, np.uint8)]
     return np.concatenate(row[:-1], axis=1)
+
+
+def calls_within_mnst() -> int:
+    """Returns how many calls lead from the caller's up to the first that isn't mnst's own.
+
+    A warning's `stacklevel`, 1 and these, points at what the user wrote, however deep it arose.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    calls = 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mnst":
+        frame, calls = frame.f_back, calls + 1
+    return calls
 
 
 def check_output(path: str | os.PathLike[str]) -> Path:

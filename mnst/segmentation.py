@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -32,7 +32,7 @@ Classes: TypeAlias = "str | int | Sequence[str | int]"
 """A class or several, by name or by the number of its label."""
 
 DEEPLAB_VARIABLE = "MNST_DEEPLAB"
-"""Environment variable that holds the path of a segmentation model."""
+"""Environment variable that holds the path or the name of a segmentation model."""
 
 # fmt: off
 PASCAL_VOC = (
@@ -99,6 +99,7 @@ def _edge_tpu(kind: str) -> SegmentationModel:
 _HUB = "https://tfhub.dev/"
 _SAYAK = f"{_HUB}sayakpaul/lite-model/deeplabv3"
 MODELS = {
+    "deeplabv3-mobilenetv2": _pascal(f"{_SAYAK}-mobilenetv2/1/default/1", 513),
     # Not from TensorFlow Hub, whose addresses lead to Kaggle now: users report HTTP 403 from there.
     "deeplabv3-mobilenetv2-quant": _pascal(
         "https://raw.githubusercontent.com/google-coral/test_data/"
@@ -106,7 +107,6 @@ MODELS = {
         513,
     ),
     "deeplabv3": _pascal(f"{_HUB}tensorflow/lite-model/deeplabv3/1/metadata/2", 257),
-    "deeplabv3-mobilenetv2": _pascal(f"{_SAYAK}-mobilenetv2/1/default/1", 513),
     "deeplabv3-mobilenetv2-dm05": _pascal(f"{_SAYAK}-mobilenetv2_dm05/1/default/2", 513),
     "deeplabv3-mobilenetv2-dm05-int8": _pascal(f"{_SAYAK}-mobilenetv2_dm05-int8/1/default/2", 513),
     "deeplabv3-xception65": _pascal(f"{_SAYAK}-xception65/1/default/2", 513),
@@ -117,7 +117,7 @@ MODELS = {
 """Models by name, with input size, scaling, labels and licence."""
 
 DEFAULT_MODEL = "deeplabv3-mobilenetv2"
-_ELSEWHERE = "deeplabv3-mobilenetv2-quant"
+_ELSEWHERE = "deeplabv3-mobilenetv2-quant"  # what to take where TensorFlow Hub can't be reached
 
 # Files that are known by their contents, wherever they lie: the SHA-256 of a `.tflite` file, or of
 # a SavedModel's saved_model.pb. Both are DeepLabv3 on MobileNetV2 for PASCAL VOC.
@@ -171,7 +171,7 @@ class Segmentation:
             float32 [H, W], in 0..1.
 
         Raises:
-            ValueError: If the model has no such class, or feather is out of range.
+            ValueError: If the model has no such class, none is given, or feather is out of range.
             ImportError: If OpenCV isn't installed.
 
         Example:
@@ -181,11 +181,12 @@ class Segmentation:
             feather = max(2, max(self.labels.shape) / 200)
         if not 0 <= feather < math.inf:
             raise ValueError(f"feather is {feather!r}: give pixels, 0 or more")
-        wanted = [keep] if isinstance(keep, (str, int, np.integer)) else list(keep)
-        numbers = [self._number(one) for one in wanted]
+        numbers = _numbers(keep, "keep", self.names, self.model)
         for number in numbers:
             if not (self.labels == number).any():
-                warnings.warn(f"no {self._name(number)} was found in the photo", stacklevel=2)
+                # Told of the line that asked, be it for a mask or for a picture.
+                level = 1 + images.calls_within_mnst()
+                warnings.warn(f"no {self._name(number)} was found in the photo", stacklevel=level)
         kept = _feathered(np.isin(self.labels, numbers), feather)
         return 1 - kept if invert else kept
 
@@ -251,18 +252,6 @@ class Segmentation:
     def _name(self, number: int) -> str:
         return self.names[number] if number < len(self.names) else f"class {number}"
 
-    def _number(self, wanted: str | int) -> int:
-        if isinstance(wanted, str) and wanted in self.names:
-            return self.names.index(wanted)
-        if not isinstance(wanted, str) and 0 <= wanted < (len(self.names) or math.inf):
-            return int(wanted)
-        if not self.names:
-            raise ValueError(
-                f"keep is {wanted!r}, but nobody says what the labels of {self.model} mean: give a "
-                f"label's number, or a mnst.SegmentationModel with names"
-            )
-        raise ValueError(f"keep is {wanted!r}: {self.model} knows {', '.join(self.names)}")
-
     def _is_background(self, labels: Any) -> Any:
         return (labels == 0) & (self.names[:1] == ("background",))
 
@@ -281,8 +270,8 @@ def segment(
         model: Which network: a name of the table `mnst.segmentation.MODELS`, a TensorFlow Hub
             handle or another address, the path of a SavedModel's folder, of its `.tar.gz` or of a
             `.tflite` file; or a `SegmentationModel`, which also says what a file can't. Without it
-            the path in the variable MNST_DEEPLAB is taken, or a small PASCAL VOC model, which is
-            downloaded.
+            path or name in the variable MNST_DEEPLAB is taken, or a small PASCAL VOC model, which
+            is downloaded.
         tiles: How many tiles to lay along the long side, at most, to find what is small. There
             are no more than the photo has pixels for; 1 is none.
         progress: Say on standard error which model labels what.
@@ -307,10 +296,9 @@ def segment(
         raise ValueError(f"tiles is {tiles!r}: give a whole number, 1 or more")
     opencv()
     found = find_model(model)
-    name = next((name for name, one in MODELS.items() if one is found), found.address)
-    name = name if hub.is_address(name) else Path(name).name
+    name = _shown(found)
     pixels = images.to_uint8(images.load_image(image, size=None))
-    path = hub.fetch(found.address, variable=DEEPLAB_VARIABLE)
+    path = _fetched(found)
     found = _completed(found, path)
     run, side = hub.load(path, size=found.size, scaling=found.scaling)
     levels = labelling.levels(max(pixels.shape[:2]), side, tiles)
@@ -338,29 +326,44 @@ def find_mask(
 
     The photo is labelled at its own size, whatever it is painted at: small people are still seen.
     """
-    classes = keep if only is None else only
-    if classes is None:
-        return mask
-    return segment(photo, progress=False).mask(classes, invert=only is not None)
+    if only is not None:
+        rest = segment(photo, progress=False).mask(only, invert=True)
+        if rest.min() == 1:
+            raise ValueError(f"only is {only!r}, but the photo shows none: nothing to paint")
+        return rest
+    if keep is not None:
+        return segment(photo, progress=False).mask(keep)
+    return mask
 
 
-def check_classes(classes: Classes) -> None:
-    """Checks that `segment(photo).mask(classes)` could be made, without loading the model.
+def check_classes(classes: Classes, name: str = "keep") -> None:
+    """Checks that `segment(photo).mask(classes)` could be made, without running the model.
+
+    Args:
+        classes: What shall be found.
+        name: What to call them in errors.
 
     Raises:
-        ValueError: If the model is known not to know a class.
+        ValueError: If the model doesn't know a class. Of one that isn't in the table and has yet to
+            be downloaded, that is found out later.
         FileNotFoundError: If MNST_DEEPLAB names a file that isn't there.
-        ImportError: If OpenCV isn't installed.
+        ImportError: If OpenCV or, for a `.tflite` file, LiteRT isn't installed.
+        WeightsError: If MNST_DEEPLAB names a file that is no model.
     """
     opencv()
     model = find_model()
-    if model.names:
-        unlabelled = Segmentation(np.empty(0), np.empty(0), tuple(model.names), model.address)
-        for wanted in [classes] if isinstance(classes, (str, int)) else classes:
-            unlabelled._number(wanted)
+    named = _shown(model)
+    here = not hub.is_address(model.address)
+    if here:
+        path = _fetched(model)
+        model = _completed(model, path)
+    if not path.is_dir() if here else hub.names_lite(model.address):
+        hub.litert()
+    if here or model.names:
+        _numbers(classes, name, tuple(model.names), named)
 
 
-def load_mask(mask: Any, height: int, width: int) -> np.ndarray:
+def load_mask(mask: Any, height: int, width: int, *, name: str = "mask") -> np.ndarray:
     """Reads a mask for a picture: white, or 1, is what is kept.
 
     Args:
@@ -369,6 +372,7 @@ def load_mask(mask: Any, height: int, width: int) -> np.ndarray:
             all 0 or 1 are taken as booleans. A picture's colours are taken as greys.
         height: The picture's.
         width: The picture's.
+        name: What to call the mask in errors.
 
     Returns:
         float32 [height, width], in 0..1.
@@ -386,7 +390,7 @@ def load_mask(mask: Any, height: int, width: int) -> np.ndarray:
         array([[0. , 0.2],
                [1. , 1. ]], dtype=float32)
     """
-    name = f"mask ({images.describe(mask)})"
+    name = f"{name} ({images.describe(mask)})"
     kept = _mask_pixels(mask, name)
     if abs(kept.shape[0] * width - kept.shape[1] * height) > max(kept.shape):
         raise ValueError(
@@ -496,6 +500,44 @@ def find_model(
             f"a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
         )
     return model
+
+
+def _shown(model: SegmentationModel) -> str:
+    """Returns a model's name in the table, or else its address, or its file's name."""
+    name = next((name for name, one in MODELS.items() if one is model), model.address)
+    return name if hub.is_address(name) else Path(name).name
+
+
+def _fetched(model: SegmentationModel) -> Path:
+    instead = ""
+    if model.address.startswith(_HUB):
+        instead = f"set {DEEPLAB_VARIABLE}={_ELSEWHERE}, which is not on TensorFlow Hub"
+    return hub.fetch(model.address, variable=DEEPLAB_VARIABLE, instead=instead)
+
+
+def _numbers(classes: Classes, option: str, names: tuple[str, ...], model: str) -> list[int]:
+    """Returns the labels of classes, or says of the first that isn't known which ones are."""
+    wanted = [classes] if isinstance(classes, (str, int, np.integer)) else list(classes)
+    if not wanted:
+        raise ValueError(f"{option} is {classes!r}: give a class or several, such as 'person'")
+    numbers = []
+    for one in wanted:
+        if isinstance(one, str) and one in names:
+            numbers.append(names.index(one))
+        elif _is_number(one) and 0 <= one < (len(names) or math.inf):
+            numbers.append(int(one))
+        elif names:
+            raise ValueError(f"{option} is {one!r}: {model} knows {', '.join(names)}")
+        else:
+            raise ValueError(
+                f"{option} is {one!r}, but nobody says what the labels of {model} mean: give a "
+                f"label's number, or a mnst.SegmentationModel with names"
+            )
+    return numbers
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _completed(model: SegmentationModel, path: Path) -> SegmentationModel:

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnst import __version__, images
 from mnst.recipes import ARTICLE, Recipe
+from mnst.regions import paint_regions
 from mnst.segmentation import Classes, find_mask, load_mask
 from mnst.transfer import (
     Localize,
@@ -383,6 +384,7 @@ def _tasks(
     photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
     contents = [images.load_image(one, size=scene["size"]) for one in photos]
     pictures = [images.load_image(style, size=scene["size"]) for style in style_list(styles)]
+    masks = [_mask(one, content, kept) for one, content in zip(photos, contents, strict=True)]
     run = {**run, "init": read_start(run["init"])}
     gammas = [None] if gamma is None else [_plain(one) for one in gamma]
     # Settled here, so that no run, in whatever process, falls back to another network by itself.
@@ -390,10 +392,7 @@ def _tasks(
     scene = {**scene, "backbone": source.backbone}
     network = sha256(source.path)
     tasks = []
-    for index, content in enumerate(contents):
-        # The masks are found here, in the photos as they are given; a task's is smaller.
-        mask = find_mask(photos[index], **kept)
-        mask = None if mask is None else load_mask(mask, *content.shape[1:3])
+    for index, (content, mask) in enumerate(zip(contents, masks, strict=True)):
         masked = {**scene, "mask": mask}
         scene_key = _digest(content, *pictures, mask, {**scene, "weights": network}, __version__)
         for recipe, share in itertools.product(recipes, gammas):
@@ -402,6 +401,16 @@ def _tasks(
                 _Task(index, content, pictures, recipe, share, masked, run, scene_key, key)
             )
     return tasks
+
+
+def _mask(photo: Any, content: np.ndarray, kept: dict[str, Any]) -> np.ndarray | None:
+    """Returns a photo's mask at the size of its runs, found once, in the photo as it was given."""
+    found = find_mask(photo, **kept)
+    if found is None:
+        return None
+    mask = load_mask(found, *content.shape[1:3])
+    paint_regions(mask, None, 1)  # which says what is wrong before the first run, not between
+    return mask
 
 
 def _found(place: Path, tasks: Sequence[_Task]) -> dict[int, Result]:

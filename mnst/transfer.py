@@ -179,12 +179,11 @@ class StyleTransfer:
         style_images = [_load(style, size, smallest) for style in style_list(styles)]
         height, width = self.content.shape[1:3]
         kept = find_mask(photo, keep=keep, only=only, mask=mask)
+        self._asked_to_keep = kept is not None
         self.localize = localize
         self.regions = paint_regions(
             None if kept is None else load_mask(kept, height, width),
-            None
-            if style_masks is None
-            else [None if one is None else load_mask(one, height, width) for one in style_masks],
+            _style_masks(style_masks, height, width),
             self._styles,
             cell=features.minimum_side(layer for layer, _ in self.recipe.style_layers),
         )
@@ -409,6 +408,8 @@ class StyleTransfer:
         ]
         if (localized := self._localized()) is not None:
             lines.append(f"{localized['by']}: {localized['kept']:.1%} of the pixels are kept")
+        elif self._asked_to_keep:
+            lines.append("nothing of the photo is kept")
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
         return lines
@@ -575,6 +576,7 @@ def check_masks(
         ValueError: If options don't go together, or DeepLab is known not to know a class.
         FileNotFoundError: If MNST_DEEPLAB names a file that isn't there.
         ImportError: If classes are given without mnst[people].
+        WeightsError: If MNST_DEEPLAB names a file that is no model.
     """
     given = [n for n, v in (("keep", keep), ("only", only), ("mask", mask)) if v is not None]
     if len(given) > 1:
@@ -583,9 +585,9 @@ def check_masks(
         raise ValueError(f"localize is {localize!r}: give one of {', '.join(get_args(Localize))}")
     if localize == "composite" and style_masks is not None:
         raise ValueError("style_masks take part in the loss: give localize='guided'")
-    classes = keep if only is None else only
-    if classes is not None:
-        check_classes(classes)
+    for name, classes in (("keep", keep), ("only", only)):
+        if classes is not None:
+            check_classes(classes, name)
 
 
 def read_start(init: Any) -> Any:
@@ -610,6 +612,17 @@ def _load(source: Any, size: int, smallest: int) -> np.ndarray:
             f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
         )
     return image
+
+
+def _style_masks(
+    masks: Sequence[Any] | None, height: int, width: int
+) -> list[np.ndarray | None] | None:
+    if masks is None:
+        return None
+    return [
+        None if one is None else load_mask(one, height, width, name=f"style_masks[{k}]")
+        for k, one in enumerate(masks)
+    ]
 
 
 def _result(

@@ -430,6 +430,21 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
     assert_labelled(download.segment().labels)
 
 
+def test_failed_download_from_the_hub_names_a_model_elsewhere(server, monkeypatch):
+    """The variable takes that name, so what is said can be typed."""
+    monkeypatch.setattr(segmentation, "_HUB", server.address)
+    on_hub = SegmentationModel(f"{server.address}/lite-model/toy/1", PASCAL_VOC, 32, SCALING)
+    with pytest.raises(WeightsError) as caught:
+        mnst.segment(PHOTO, model=on_hub)
+    variable, name = re.search(r"; or set (\w+)=(\S+), which is not on", str(caught.value)).groups()
+    assert_says(caught.value, "404 Not Found")
+    monkeypatch.setenv(variable, name)
+    assert find_model() is MODELS[name]
+    assert "tfhub.dev" in MODELS[segmentation.DEFAULT_MODEL].address
+    assert "tfhub.dev" not in find_model().address
+    assert find_model().names == PASCAL_VOC
+
+
 def test_file_can_be_put_into_the_cache_by_hand(download, archive, pauses):
     download.put(status=404)
     with pytest.raises(WeightsError) as caught:
