@@ -188,7 +188,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_segment)
 
     command = commands.add_parser("figures", help="draw the article's or the paper's figures")
-    command.add_argument("source", choices=("article", "paper"), help="article or paper")
+    command.add_argument(
+        "source",
+        choices=("article", "paper", "localized"),
+        help="article; paper, for its figures 2 to 6; or localized, for its 7 to 9",
+    )
     command.add_argument("photo", nargs="?", help="the content image; Grace Hopper, if not given")
     command.add_argument("styles", nargs="*", metavar="style", help="two style images")
     _add_options(command, figures.article, only=("folder", "size", "recipe", "steps", "progress"))
@@ -354,7 +358,7 @@ def _figures(source: str, photo: str | None, styles: list[str], folder: str, **o
     if photo is not None and len(styles) != 2:
         raise ValueError(f"{len(styles)} styles were given: give two, or no pictures at all")
     place = Path(folder)
-    make = figures.article if source == "article" else figures.paper
+    make: Callable[..., Any] = getattr(figures, source)
     made = make(photo, styles or None, folder=place / source, **options)
     for path in made.save(place):
         print(path)

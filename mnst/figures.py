@@ -1,7 +1,8 @@
 """The figures of the article and of the paper, and what they claim, beside what comes out here.
 
-`article()` and `paper()` make the runs; what they return draws the figures and states the claims in
-numbers. The originals' photographs are not ours to ship, so the pictures are others.
+`article()`, `paper()` and `localized()` make the runs; what they return draws the figures and
+states the claims in numbers. The originals' photographs are not ours to ship, so the pictures are
+others.
 """
 
 from __future__ import annotations
@@ -19,8 +20,16 @@ from PIL import Image
 from mnst import images, mixing, paintings
 from mnst.calibration import Calibration, calibrate
 from mnst.recipes import ARTICLE, PAPER, Recipe
+from mnst.segmentation import (
+    Classes,
+    Segmentation,
+    check_classes,
+    composite,
+    load_mask,
+    segment,
+)
 from mnst.sweeps import Sweep, sweep
-from mnst.transfer import Result, log_axis, stylize
+from mnst.transfer import Localize, Result, log_axis, stylize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -350,6 +359,130 @@ class PaperFigures:
         ]
 
 
+def localized(
+    photo: Any = None,
+    styles: Any = None,
+    *,
+    keep: Classes = "person",
+    gamma: float = 0.2,
+    folder: str | os.PathLike[str] | None = None,
+    size: int = 256,
+    recipe: Recipe | str = PAPER,
+    steps: int | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> LocalizedFigures:
+    """Makes the runs behind the paper's figures 7 to 9: people are kept, the rest is painted.
+
+    A function of its own, since it needs mnst[people] and a DeepLab, which the other figures don't.
+
+    Args:
+        photo: The content image; Grace Hopper from matplotlib, if not given.
+        styles: Two style images; the package's own, if not given.
+        keep: What to keep of the photo, as in `stylize`.
+        gamma: The paper's, if not given (section 4.3).
+        folder: Where runs are kept, so that they are made once; see `sweep`.
+        size: The longest that a long side may be.
+        recipe: As in `stylize`; the paper's has its ratio alpha / beta, 1e-2.
+        steps: How many steps a run takes.
+        progress: Show progress on standard error.
+        **options: The rest, such as weights and precision, as in `stylize`.
+
+    Returns:
+        The runs, which draw themselves.
+
+    Raises:
+        ImportError: If mnst[people] isn't installed.
+        WeightsError: If VGG19's weights or DeepLab can't be had.
+    """
+    check_classes(keep)
+    photo, styles = _or_ours(photo, styles)
+    found = segment(photo, progress=progress)
+    mask = found.mask(keep)
+    common = {"size": size, "recipe": recipe, "steps": steps, "progress": progress, **options}
+
+    def painted(localize: Localize) -> Result:
+        place = None if folder is None else Path(folder) / localize
+        made = sweep(
+            found.image, styles, gamma=[gamma], mask=mask, localize=localize, folder=place, **common
+        )
+        return made[0].result
+
+    content = images.to_uint8(images.load_image(found.image, size=size))
+    return LocalizedFigures(found, mask, content, painted("composite"), painted("guided"))
+
+
+@dataclass(frozen=True, eq=False)
+class LocalizedFigures:
+    """The paper's figures 7 to 9 for one photo and two styles.
+
+    Attributes:
+        found: What DeepLab saw in the photo.
+        mask: float32 [H, W] of the photo's own size, 1 where it is kept.
+        content: The photo in the size that it was painted at.
+        composite: The run whose kept pixels were put back at the end, as in the paper.
+        guided: The run whose losses know of the mask; not in the paper.
+    """
+
+    found: Segmentation
+    mask: np.ndarray
+    content: np.ndarray
+    composite: Result
+    guided: Result
+
+    def mask_picture(self) -> Image.Image:
+        """Figure 7: the mask that DeepLab gave."""
+        return Image.fromarray(np.rint(255 * self.mask).astype(np.uint8)).convert("RGB")
+
+    def kept(self) -> Image.Image:
+        """Figure 8: the portion of the photo that is kept."""
+        photo = self.found.image
+        return Image.fromarray(composite(photo, np.zeros_like(photo), self.mask))
+
+    def result(self) -> Image.Image:
+        """Figure 9: the kept portion in the painting."""
+        return Image.fromarray(self.composite.image)
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Writes all figures as PNG into a folder, and returns their paths."""
+        return _saved(
+            folder,
+            {
+                "paper_7_mask": self.mask_picture(),
+                "paper_8_kept": self.kept(),
+                "paper_9_localized": self.result(),
+                "paper_9_guided": Image.fromarray(self.guided.image),
+            },
+        )
+
+    def claims(self) -> list[Claim]:
+        """Returns what the paper claims, and what came out here."""
+        kept = load_mask(self.mask, *self.content.shape[:2])
+        same = np.all(self.composite.image == self.content, axis=2)
+        unpainted, transferred = _share(same[kept == 1]), _share(~same[kept == 0])
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.found.classes.items())
+        return [
+            Claim(
+                "DeepLab finds the people in the photo",
+                "seen in figure 7",
+                shares,
+                bool(kept.any()),
+            ),
+            Claim(
+                "the person has not performed the style transfer",
+                "seen in figure 9",
+                f"{unpainted:.1%} of the pixels inside the edge are the photo's",
+                unpainted == 1,
+            ),
+            Claim(
+                "but the background is transferred",
+                "seen in figure 9",
+                f"{transferred:.1%} of the pixels outside the edge are others",
+                transferred > 0.95,
+            ),
+        ]
+
+
 def example(photo: Any = None, styles: Any = None, *, gamma: float = 0.4, **options: Any) -> Result:
     """The article's figures 10 and 11: a further example, with sigma in closed form."""
     photo, styles = _or_ours(photo, styles)
@@ -386,6 +519,11 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _share(of: np.ndarray) -> float:
+    """Returns which share of booleans is true; NaN where there are none."""
+    return float(np.mean(of)) if of.size else math.nan
 
 
 def _half(runs: Sweep) -> int:

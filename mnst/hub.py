@@ -240,8 +240,8 @@ def _patiently(get: Callable[[str], Path], address: str, variable: str, instead:
         by_hand = f"put it at {place}.tflite"
     raise WeightsError(
         f"{address} can't be downloaded ({reason}): get it on a machine that reaches it, and "
-        f"{by_hand}, or leave it anywhere and name it by model= (--model) or by the variable "
-        f"{variable}" + (f"; or {instead}" if instead else "")
+        f"{by_hand}, or leave it anywhere and name it by the variable {variable}, or to segment by "
+        f"model= (--model)" + (f"; or {instead}" if instead else "")
     )
 
 

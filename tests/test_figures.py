@@ -1,9 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
-from mnst import figures
+from mnst import figures, segmentation
+from mnst.segmentation import PASCAL_VOC, Segmentation
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,56 @@ def test_the_paper_s_figures(scene, tmp_path):
     np.testing.assert_allclose(paper.curves().axes[0].get_lines()[0].get_ydata(), ratios)
     assert len(paper.claims()) == 3
     assert len(paper.save(tmp_path)) == 5
+
+
+@pytest.fixture
+def person(monkeypatch):
+    """Makes the left half of every photo a person, whoever asks."""
+
+    def segment(image, **_):
+        labels = np.zeros(image.shape[:2], np.int32)
+        labels[:, : image.shape[1] // 2] = PASCAL_VOC.index("person")
+        return Segmentation(image, labels, PASCAL_VOC, "stand-in")
+
+    monkeypatch.delenv("MNST_DEEPLAB", raising=False)
+    for place in (figures, segmentation):
+        monkeypatch.setattr(place, "segment", segment)
+
+
+def test_the_paper_s_localized_figures(scene, person, tmp_path):
+    photo, styles, options = scene
+    made = figures.localized(photo, styles, **options)
+    middle = np.s_[:, 13:]
+    for result, by in ((made.composite, "composite"), (made.guided, "guided")):
+        assert result.settings["gamma"] == [0.2, 0.8]
+        assert result.settings["localized"]["by"] == by
+        np.testing.assert_array_equal(result.image[:, :11], photo[:, :11])
+    assert np.asarray(made.mask_picture())[0, [0, -1]].tolist() == [[255] * 3, [0] * 3]
+    np.testing.assert_array_equal(np.asarray(made.kept())[:, :11], photo[:, :11])
+    assert not np.asarray(made.kept())[middle].any()
+    np.testing.assert_array_equal(np.asarray(made.result()), made.composite.image)
+    claims = made.claims()
+    assert "person 50.0%" in claims[0].here
+    assert "100.0% of the pixels inside" in claims[1].here
+    assert all(claim.holds for claim in claims[:2])
+    changed = np.any(made.composite.image != photo, axis=2)[middle].mean()
+    assert f"{changed:.1%} of the pixels outside" in claims[2].here
+    assert [path.stem for path in made.save(tmp_path)] == [
+        "paper_7_mask",
+        "paper_8_kept",
+        "paper_9_localized",
+        "paper_9_guided",
+    ]
+
+
+def test_localized_figures_are_the_paper_s_ratio():
+    from mnst.recipes import PAPER
+
+    assert PAPER.alpha / PAPER.beta == pytest.approx(1e-2)
+
+
+def test_localized_figures_need_what_finds_people(scene, monkeypatch):
+    photo, styles, options = scene
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"pip install 'mnst\[people\]'"):
+        figures.localized(photo, styles, **options)

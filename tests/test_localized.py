@@ -319,6 +319,12 @@ def test_command_names_the_extra_that_is_missing(folder, clean_environment):
     assert re.fullmatch(r"mnst: .* OpenCV .*: pip install 'mnst\[people\]'\n", finished.stderr)
 
 
+def test_figures_of_people_name_the_extra_that_is_missing(folder, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert main(["figures", "localized", *PICTURES, "--no-progress"]) == 2
+    assert re.fullmatch(r"mnst: .*: pip install 'mnst\[people\]'\n", capfd.readouterr().err)
+
+
 def run_here(folder, environment, given):
     path = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])
     return subprocess.run(
