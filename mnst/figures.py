@@ -435,9 +435,9 @@ class LocalizedFigures:
         return Image.fromarray(np.rint(255 * self.mask).astype(np.uint8)).convert("RGB")
 
     def kept(self) -> Image.Image:
-        """Figure 8: the portion of the photo that is kept."""
+        """Figure 8: the portion of the photo that is kept, on grey."""
         photo = self.found.image
-        return Image.fromarray(composite(photo, np.zeros_like(photo), self.mask))
+        return Image.fromarray(composite(photo, np.full_like(photo, 127), self.mask))
 
     def result(self) -> Image.Image:
         """Figure 9: the kept portion in the painting."""

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -353,13 +353,15 @@ def check_classes(classes: Classes, name: str = "keep") -> None:
     opencv()
     model = find_model()
     named = _shown(model)
-    here = not hub.is_address(model.address)
-    if here:
+    if hub.is_address(model.address):
+        lite, known = hub.names_lite(model.address), bool(model.names)
+    else:
         path = _fetched(model)
         model = _completed(model, path)
-    if not path.is_dir() if here else hub.names_lite(model.address):
+        lite, known = not path.is_dir(), True
+    if lite:
         hub.litert()
-    if here or model.names:
+    if known:
         _numbers(classes, name, tuple(model.names), named)
 
 
@@ -517,7 +519,9 @@ def _fetched(model: SegmentationModel) -> Path:
 
 def _numbers(classes: Classes, option: str, names: tuple[str, ...], model: str) -> list[int]:
     """Returns the labels of classes, or says of the first that isn't known which ones are."""
-    wanted = [classes] if isinstance(classes, (str, int, np.integer)) else list(classes)
+    wanted: list[Any] = [classes]
+    if isinstance(classes, Iterable) and not isinstance(classes, str):
+        wanted = list(classes)
     if not wanted:
         raise ValueError(f"{option} is {classes!r}: give a class or several, such as 'person'")
     numbers = []

@@ -187,6 +187,7 @@ def test_runs_that_were_kept_are_known_by_their_masks(asked, options, tmp_path):
         ({"only": ["person", "unicorn"]}, "only is 'unicorn': deeplabv3-mobilenetv2 knows"),
         ({"keep": 21}, "keep is 21: deeplabv3-mobilenetv2 knows"),
         ({"keep": True}, "keep is True: deeplabv3-mobilenetv2 knows"),
+        ({"keep": 1.5}, "keep is 1.5: deeplabv3-mobilenetv2 knows"),
         ({"keep": []}, r"keep is \[\]: give a class or several"),
         ({"keep": "person", "only": "dog"}, "keep and only were both given: give one of them"),
         ({"only": "person", "mask": LEFT}, "only and mask were both given"),
