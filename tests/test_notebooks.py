@@ -55,6 +55,14 @@ def test_article_figures(run):
     assert spreads[3] < spreads[2]
 
 
+@pytest.mark.deeplab
+def test_localized_transfer(run):
+    printed = run("localized_transfer.ipynb")
+    composite, guided = map(float, re.findall(r"RI over the painted part ([\d.e+]+)", printed))
+    assert guided > composite
+    assert re.findall(r"^\[(.)\] ", printed, re.MULTILINE) == ["x"] * 3
+
+
 def test_paper_figures(run):
     printed = run("paper_figures.ipynb")
     assert len(re.findall(r"^\[.\] ", printed, re.MULTILINE)) == 3
