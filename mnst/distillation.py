@@ -82,7 +82,7 @@ def distill(
     widths: Mapping[str, Width | None] | None = None,
     weights: str | os.PathLike[str] | None = None,
     fit_crops: int = 384,
-    steps: int = 4000,
+    steps: int = 2000,
     batch: int = 8,
     side: int = 128,
     learning_rate: float = 5e-5,
@@ -121,6 +121,7 @@ def distill(
             training of another student.
         FileNotFoundError: If a folder isn't there.
         WeightsError: If VGG19's weights can't be had.
+        ArithmeticError: If the training diverges.
 
     Example:
         >>> student = mnst.distill("photos", folder="my-lite")  # doctest: +SKIP

@@ -130,7 +130,7 @@ def _see_a_person(monkeypatch):
         return labels
 
     monkeypatch.delenv("MNST_DEEPLAB", raising=False)
-    monkeypatch.setattr(hub, "fetch", lambda address, *, variable: Path("photo.jpg"))
+    monkeypatch.setattr(hub, "fetch", lambda address, **_: Path("photo.jpg"))
     monkeypatch.setattr(hub, "load", lambda path, *, size, scaling: (label, side))
 
 
