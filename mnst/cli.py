@@ -110,6 +110,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "action": argparse.BooleanOptionalAction,
         "help": "show progress on standard error",
     },
+    "log_dir": {"metavar": "FOLDER", "help": "where to write logs for TensorBoard"},
     "method": {"metavar": "HOW", "help": "closed-form, or pilot, the article's way"},
     "refine": {"type": int, "metavar": "N", "help": "at most so many runs to check and correct"},
     "tolerance": {"type": float, "metavar": "T", "help": "how unequal is equal enough, as a log"},
@@ -130,7 +131,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "learning_rate": {"type": float, "metavar": "R", "help": "Adam's at its highest"},
 }
 # What only Python can give.
-_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "style_masks", "widths")
+_NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "preview", "style_masks", "widths")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -65,6 +65,7 @@ def load_image(
         source: One of
 
             - a path, or an http(s) address;
+            - bytes, a picture file's contents;
             - a PIL image;
             - a NumPy array or a tensor, [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], optionally
               with a leading 1. Integers are 0..255; uint16 is 0..65535. Floats that all lie in
@@ -94,7 +95,7 @@ def load_image(
     if size is not None and not _is_whole(size):
         raise ValueError(f"size is {size!r}: give a whole number of pixels, 1 or more")
     name = name or describe(source)
-    if isinstance(source, (str, os.PathLike, Image.Image)):
+    if isinstance(source, (str, os.PathLike, bytes, Image.Image)):
         pixels = _read(source, name)
     elif hasattr(source, "__array__"):
         pixels = _from_array(np.asarray(source), name)
@@ -152,17 +153,24 @@ def save_image(
     """
     target = check_output(path)
     kind = FORMATS[Path(path).suffix.lower()]
+    try:
+        data = encode_with_settings(image, kind, settings)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: can't be written as {kind} ({error})") from None
+    write_atomically(target, data)
+
+
+def encode_with_settings(
+    image: np.ndarray, kind: str, settings: Mapping[str, Any] | None = None
+) -> bytes:
+    """Returns what `save_image` writes: a picture, uint8 [H, W, 3], that carries its settings."""
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = f"mnst {__version__}"
     if settings is not None:
         text = json.dumps({"mnst": dict(settings)}, ensure_ascii=True)
         # In the main directory: libtiff can't write Exif's own, nor can Pillow before 11.
         exif[ExifTags.Base.UserComment] = _COMMENT_PREFIX + text.encode("ascii")
-    try:
-        data = encode(image, kind, exif=exif)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: can't be written as {kind} ({error})") from None
-    write_atomically(target, data)
+    return encode(image, kind, exif=exif)
 
 
 def encode(image: np.ndarray, kind: str, **options: Any) -> bytes:
@@ -268,12 +276,14 @@ def describe(source: Any) -> str:
     """Returns what to call a picture in a message: its path, or its kind and shape."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
+    if isinstance(source, bytes):
+        return f"{len(source)} bytes"
     kind = type(source).__name__
     shape = getattr(source, "shape", None)
     return f"{kind} of shape {tuple(shape)}" if shape is not None else kind
 
 
-def _read(source: str | os.PathLike[str] | Image.Image, name: str) -> np.ndarray:
+def _read(source: str | os.PathLike[str] | bytes | Image.Image, name: str) -> np.ndarray:
     with _opened(source, name) as image:
         with _damage_named(name):
             frames = getattr(image, "n_frames", 1)
@@ -299,13 +309,14 @@ def _damage_named(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(source: str | os.PathLike[str] | Image.Image, name: str) -> Iterator[Image.Image]:
+def _opened(
+    source: str | os.PathLike[str] | bytes | Image.Image, name: str
+) -> Iterator[Image.Image]:
     """Opens a picture, and closes it unless it is the caller's own."""
     if isinstance(source, Image.Image):
         yield source
         return
-    text = os.fspath(source)
-    file = io.BytesIO(_download(text)) if text.lower().startswith(("http://", "https://")) else text
+    file = _file_of(source)
     with warnings.catch_warnings():
         # Between one and two times its limit Pillow only warns, and large photos are no bombs.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -327,6 +338,16 @@ def _opened(source: str | os.PathLike[str] | Image.Image, name: str) -> Iterator
             ) from None
     with image:
         yield image
+
+
+def _file_of(source: str | os.PathLike[str] | bytes) -> io.BytesIO | str:
+    """Returns what Pillow opens."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    text = os.fspath(source)
+    if text.lower().startswith(("http://", "https://")):
+        return io.BytesIO(_download(text))
+    return text
 
 
 def _download(address: str) -> bytes:

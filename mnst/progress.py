@@ -1,17 +1,27 @@
-"""How a run shows itself: a bar on a terminal or in a notebook, plain lines elsewhere."""
+"""How a run shows itself: a bar or lines, the picture in a notebook, logs for TensorBoard.
+
+All of them are called with the run's records, and none of them is known to the loop.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import sys
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from mnst import images
 
 if TYPE_CHECKING:
     from mnst.training import StepRecord
 
 _LINES = 10
+_PICTURES = 20  # about as many as TensorBoard's slider is still pleasant with
 
 
 class Progress:
@@ -72,3 +82,146 @@ class Progress:
     def _is_due(self, step: int) -> bool:
         """True at the start, the end, and about `_LINES` times in between, evenly."""
         return step == 0 or step * _LINES // self._steps > (step - 1) * _LINES // self._steps
+
+
+class Preview:
+    """Shows the picture of a run in a notebook, and refreshes it in place.
+
+    Outside of a notebook it warns that there is nowhere to show it: a script that began as a
+    notebook still runs.
+
+    Args:
+        every: After how many steps, and at the end.
+        steps: How many steps the run takes.
+    """
+
+    def __init__(self, every: int, steps: int) -> None:
+        self._every = every
+        self._steps = steps
+        self._display = _notebook_display()
+        self._handle: Any = None  # IPython's, of the picture that is shown
+        if self._display is None:
+            warnings.warn(
+                "preview shows the picture in a notebook, and this is none: it is left out; "
+                "log_dir shows it anywhere",
+                stacklevel=2,
+            )
+
+    def __call__(self, record: StepRecord) -> None:
+        """Shows the record's picture, if it is time."""
+        due = record.step % self._every == 0 or record.step == self._steps
+        if self._display is None or not due:
+            return
+        png = images.encode(images.to_uint8(record.image), "PNG")
+        shown = {"image/png": png, "text/plain": f"step {record.step}/{self._steps}"}
+        if self._handle is None:
+            self._handle = self._display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+
+
+def check_preview(preview: int | None) -> None:
+    """Raises a ValueError if `preview` is not a number of steps."""
+    if preview is not None and (
+        isinstance(preview, bool) or not isinstance(preview, int) or preview < 1
+    ):
+        raise ValueError(
+            f"preview is {preview!r}: give a whole number of steps, 1 or more, or None"
+        )
+
+
+def _notebook_display() -> Any:
+    """Returns IPython's `display`, or None where there is no notebook to display in."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from IPython import display, get_ipython
+
+    # A terminal's IPython would print what it can't show.
+    return display.display if hasattr(get_ipython(), "kernel") else None
+
+
+class Logs:
+    """Writes the records of a run where TensorBoard finds them.
+
+    Losses and learning rate at every step; the picture about `_PICTURES` times, and at the end.
+
+    Args:
+        folder: Where to; made, if it isn't there.
+        steps: How many steps the run takes.
+        settings: What the run is made with, which TensorBoard shows as text.
+
+    Example:
+        >>> with Logs("logs", 100) as log:  # doctest: +SKIP
+        ...     for record in trainer.run(start, targets, steps=100):
+        ...         log(record)
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        steps: int,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._folder = check_log_dir(folder)
+        self._every = max(1, steps // _PICTURES)
+        self._settings = settings
+        self._writer: Any = None
+        self._unseen: StepRecord | None = None  # the last record, while its picture isn't written
+
+    def __enter__(self) -> Logs:
+        from mnst._tensorflow import tf
+
+        self._writer = tf.summary.create_file_writer(str(self._folder))
+        if self._settings is not None:
+            told = json.dumps(self._settings, indent=2)
+            with self._writer.as_default():
+                tf.summary.text("settings", f"```\n{told}\n```", step=0)
+        return self
+
+    def __call__(self, record: StepRecord) -> None:
+        """Writes a record."""
+        from mnst._tensorflow import tf
+
+        with self._writer.as_default():
+            for name, value in record.losses.items():
+                tf.summary.scalar(f"loss/{name}", value, step=record.step)
+            tf.summary.scalar("learning_rate", record.learning_rate, step=record.step)
+        self._unseen = record
+        if record.step % self._every == 0:
+            self._write_picture()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._write_picture()
+        self._writer.close()
+
+    def _write_picture(self) -> None:
+        from mnst._tensorflow import tf
+
+        if self._unseen is not None:
+            picture = images.to_uint8(self._unseen.image)[None]
+            with self._writer.as_default():
+                tf.summary.image("picture", picture, step=self._unseen.step)
+            self._unseen = None
+
+
+def check_log_dir(folder: str | os.PathLike[str]) -> Path:
+    """Returns where logs would be written, or raises what stands against it.
+
+    Raises:
+        OSError: If there is a file of that name, or the folder can't be made.
+        ImportError: If TensorBoard isn't installed, through which TensorFlow writes them.
+    """
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise ImportError("log_dir needs TensorBoard: pip install tensorboard") from None
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path}: is a file; give a folder for the logs")
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from mnst import __version__, devices, features, images, mixing
-from mnst.progress import Progress
+from mnst.progress import (
+    Logs,
+    Preview,
+    Progress,
+    check_log_dir,
+    check_preview,
+)
 from mnst.recipes import ARTICLE, Recipe, get_recipe
 from mnst.regions import Regions, paint_regions
 from mnst.segmentation import Classes, check_classes, find_mask, load_mask
@@ -224,7 +230,9 @@ class StyleTransfer:
         seed: int = 0,
         warm: int = 0,
         callback: Callable[[StepRecord], object] | None = None,
+        preview: int | None = None,
         progress: bool = True,
+        log_dir: str | os.PathLike[str] | None = None,
     ) -> Result:
         """Paints the picture once; the arguments, errors and outcome are those of `stylize`.
 
@@ -237,10 +245,13 @@ class StyleTransfer:
             seed: Of the noise.
             warm: Go on with the optimiser as the run before left it; see `Trainer.run`.
             callback: Called with every `StepRecord`.
+            preview: Show the picture in the notebook, after every so many steps.
             progress: Show progress on standard error.
+            log_dir: A folder for TensorBoard's logs.
         """
         from mnst.training import DivergenceError
 
+        check_preview(preview)
         shares = mixing.style_shares(gamma, self._styles)
         if isinstance(sigma, str) and sigma == "auto":
             sigma = self.closed_form_sigma()
@@ -254,16 +265,23 @@ class StyleTransfer:
         keep = None if self._guided is None else (self.content, 1 - self._guided.painted)
         history: list[StepRecord] = []
         last = None
-        shown = Progress(self._heading(shares, steps), steps) if progress else nullcontext()
+        consumers: list[Callable[[StepRecord], object]] = []
         try:
-            with shown as show:
+            with ExitStack() as opened:
+                if progress:
+                    bar = Progress(self._heading(shares, steps), steps)
+                    consumers.append(opened.enter_context(bar))
+                if log_dir is not None:
+                    consumers.append(opened.enter_context(Logs(log_dir, steps, settings)))
+                if preview is not None:
+                    consumers.append(Preview(preview, steps))
+                if callback is not None:
+                    consumers.append(callback)
                 records = self._trainer.run(start, targets, steps=steps, warm=warm, keep=keep)
                 for last in map(self._composited, records):
                     history.append(last.numbers())
-                    if show is not None:
-                        show(last)
-                    if callback is not None:
-                        callback(last)
+                    for consume in consumers:
+                        consume(last)
         except (KeyboardInterrupt, StopIteration):
             if last is None:
                 raise
@@ -435,7 +453,9 @@ def stylize(
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
     callback: Callable[[StepRecord], object] | None = None,
+    preview: int | None = None,
     progress: bool = True,
+    log_dir: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Paints a photo in one or more styles at once (article; paper, section 3.3).
 
@@ -478,8 +498,12 @@ def stylize(
             bfloat16 where the hardware multiplies it faster. Losses are float32 always.
         callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
             to end the run early.
+        preview: Show the picture in the notebook, and refresh it in place after every so many
+            steps. Outside of a notebook there is nowhere to show it: a warning says so.
         progress: Show a bar on a terminal or in a notebook, plain lines elsewhere, on standard
             error; with it, the run's first line names device and backbone.
+        log_dir: A folder for logs that `tensorboard --logdir` shows: losses, learning rate, and
+            the picture every so often. It needs `pip install tensorboard`.
 
     Returns:
         The picture, with its history and settings. It shows itself in a notebook.
@@ -489,7 +513,8 @@ def stylize(
         TypeError: If a picture is none of the kinds above.
         FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be downloaded or opened.
-        ImportError: If `keep` or `only` is given without mnst[people].
+        ImportError: If `keep` or `only` is given without mnst[people], or `log_dir` without
+            TensorBoard.
         WeightsError: If the weights or DeepLab can't be had, or don't fit.
         DivergenceError: If a loss turns NaN or infinite; its `result` has the best picture so far.
 
@@ -502,6 +527,9 @@ def stylize(
         >>> result.save("out.png")  # doctest: +SKIP
     """
     recipe = check_options(styles, gamma=gamma, sigma=sigma, recipe=recipe, steps=steps, seed=seed)
+    check_preview(preview)
+    if log_dir is not None:
+        check_log_dir(log_dir)
     start = read_start(init)
     transfer = StyleTransfer(
         photo,
@@ -518,7 +546,14 @@ def stylize(
         precision=precision,
     )
     return transfer.run(
-        gamma=gamma, sigma=sigma, init=start, seed=seed, callback=callback, progress=progress
+        gamma=gamma,
+        sigma=sigma,
+        init=start,
+        seed=seed,
+        callback=callback,
+        preview=preview,
+        progress=progress,
+        log_dir=log_dir,
     )
 
 

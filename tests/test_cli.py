@@ -186,7 +186,7 @@ def test_warnings_are_notes(folder, tmp_path, capsys):
 
 # What it takes
 
-ONLY_IN_PYTHON = {"callback", "executor", "style-masks"}
+ONLY_IN_PYTHON = {"callback", "executor", "preview", "style-masks"}
 
 
 @pytest.mark.parametrize("command", ["stylize", "calibrate", "sweep", "crossfade"])
