@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mnst.training import DivergenceError, StepRecord, Trainer
     from mnst.transfer import Result, StyleTransfer, stylize
     from mnst.weights import WeightsError
+    from mnst.widgets import Crossfader
 
 # Which room each public name lives in. The rooms are imported on first use (PEP 562), because
 # some of them import TensorFlow, which takes seconds.
@@ -45,6 +46,7 @@ _ROOMS = {
     "training": ("DivergenceError", "StepRecord", "Trainer"),
     "transfer": ("Result", "StyleTransfer", "stylize"),
     "weights": ("WeightsError",),
+    "widgets": ("Crossfader",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -54,6 +56,7 @@ __all__ = [
     "TUTORIAL",
     "Calibration",
     "Crossfade",
+    "Crossfader",
     "DivergenceError",
     "Recipe",
     "Result",

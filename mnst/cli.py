@@ -6,7 +6,6 @@ Bad input ends in one line on standard error and exit code 2, never in a traceba
 from __future__ import annotations
 
 import argparse
-import errno
 import inspect
 import os
 import platform
@@ -23,6 +22,7 @@ from mnst import __version__, devices, figures, images, paintings
 from mnst.animation import check_animation, crossfade
 from mnst.calibration import calibrate
 from mnst.distillation import distill
+from mnst.errors import one_line
 from mnst.recipes import RECIPES
 from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Classes, Segmentation, find_model, segment
 from mnst.sweeps import sweep
@@ -216,6 +216,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_distill)
 
+    command = commands.add_parser("app", help="play with the crossfader on a web page")
+    command.add_argument("--port", type=int, metavar="N", help="where to serve it, on 127.0.0.1")
+    command.add_argument(
+        "--browser",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="open a browser on it (default: yes)",
+    )
+    command.set_defaults(run=_app)
+
     command = commands.add_parser("info", help="say what mnst runs on here")
     command.set_defaults(run=_info)
     return parser
@@ -276,14 +286,14 @@ def _run(run: Callable[..., int], options: dict[str, Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, ImportError, WeightsError) as error:
-        return _fail(_one_line(error), BAD_INPUT)
+        return _fail(one_line(error), BAD_INPUT)
     except ArithmeticError as error:
-        return _fail(_one_line(error), FAILED)
+        return _fail(one_line(error), FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted before there was a picture", INTERRUPTED)
     except Exception as error:
         # What nobody foresaw, such as a device out of memory.
-        return _fail(f"{type(error).__name__}: {_one_line(error)}", FAILED)
+        return _fail(f"{type(error).__name__}: {one_line(error)}", FAILED)
 
 
 def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
@@ -404,6 +414,13 @@ def _distill(sources: list[str], folder: str, **options: Any) -> int:
     return 0
 
 
+def _app(port: int | None, browser: bool) -> int:
+    from mnst.app import serve
+
+    serve(port=port, browser=browser)
+    return 0
+
+
 def _info() -> int:
     for package in ("mnst", "tensorflow", "keras", "numpy", "pillow"):
         version = __version__ if package == "mnst" else metadata.version(package)
@@ -440,10 +457,3 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _fail(message: str, code: int) -> int:
     print(f"mnst: {message}", file=sys.stderr)
     return code
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        full = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        return f"{error.filename}: {full}"
-    return " ".join(str(error).split()) or type(error).__name__
