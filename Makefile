@@ -5,13 +5,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test test-notebooks test-slow docs lint clean
+.PHONY: help demo test test-notebooks test-slow test-browser docs lint clean
 
 help:
 	@echo 'make demo            paint a photo in two styles, into demo/'
 	@echo 'make test            run the tests'
 	@echo 'make test-slow       run the tests that take minutes'
 	@echo 'make test-notebooks  run the notebooks, small and brief, and what README and docs have typed'
+	@echo 'make test-browser    drive the crossfader in a real Chromium, where there is one'
 	@echo 'make docs            build the documentation into build/site; any warning is an error'
 	@echo 'make lint            check style and types'
 	@echo 'make clean           remove what these made'
@@ -33,6 +34,9 @@ test: .venv/installed-test
 
 test-notebooks: .venv/installed-test
 	$(BIN)/python -m pytest -m notebooks tests
+
+test-browser: .venv/installed-test
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow tests

@@ -42,8 +42,8 @@ def serve(*, port: int | None = None, browser: bool = True) -> None:
         OSError: If the port is taken.
         ValueError: If it isn't a port.
     """
-    voila = _voila()
     chosen = _free_port(port)
+    voila = _voila()
     # A folder with nothing else in it is Voila's root and the kernel's working folder.
     with tempfile.TemporaryDirectory(prefix="mnst-app-") as folder:
         page = shutil.copy(NOTEBOOK, folder)
@@ -68,6 +68,7 @@ def _config(port: int, browser: bool) -> Any:
         # rebinding) would be of the same origin as ours, and could talk to its kernels.
         "allow_remote_access": False,
         "headers": {"Content-Security-Policy": _POLICY},
+        "ws_ping_timeout": 30_000,  # tornado's most, which it would say on the terminal
         # An upload is one message; styles can be several files.
         "websocket_max_message_size": 2 * UPLOAD_LIMIT,
     }

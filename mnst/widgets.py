@@ -38,10 +38,10 @@ _CSS = """<style>
 .mnst .mnst-stage { flex: 2 1 320px; min-width: 0; max-width: 100%; gap: 6px; }
 .mnst .mnst-title { font-weight: 600; margin-top: 8px; }
 .mnst .mnst-row { gap: 6px; align-items: center; overflow: visible; }
-.mnst .mnst-picture { width: 100%; height: auto; max-height: 56vh; object-fit: contain;
+.mnst .mnst-picture { width: 100%; height: auto; max-height: 50vh; object-fit: contain;
   object-position: left top; }
 .mnst .mnst-thumbnail { display: block; width: 72px; height: 72px; object-fit: cover;
-  border-radius: 4px; }
+  border-radius: 4px; margin: 0 2px; }
 .mnst .mnst-empty .widget-html-content { border: 2px dashed var(--jp-border-color1, #bbb);
   border-radius: 8px; padding: 96px 16px; text-align: center;
   color: var(--jp-ui-font-color2, #666); }
@@ -127,10 +127,11 @@ class Crossfader:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="mnst-reader")
         self._photo: np.ndarray | None = None
         self._styles: tuple[np.ndarray, ...] = ()
+        self._drawn: tuple[np.ndarray, ...] = ()  # those of the styles that nobody picked
         self._make_controls(paths, size)
         if styles is None:
             for draw in (swirls, glass):
-                self._read(draw, f"{draw.__name__}, drawn by mnst", self._add_style)
+                self._read(draw, "the styles", self._add_drawn)
         for style in [] if styles is None else style_list(styles):
             self._read(style, images.describe(style), self._add_style)
         if photo is not None:
@@ -198,12 +199,16 @@ class Crossfader:
         self._stop.on_click(lambda _: self._stopped())
         for button in (self._full, self._stop):
             button.layout.width = "auto"
+        # What is asked for with, but the sliders.
+        self._asking = [self._photo_upload, self._style_upload, self._example]
+        self._asking += [self._keep, self._calibrate, self._size]
         photo = [_row(w, self._photo_upload, self._example)]
         styles = [_row(w, self._style_upload)]
         keeping = [self._stage.download]
         if paths:
             photo.append(self._path("a photo", self._take_photo))
             styles.append(self._path("a style", self._add_style))
+            self._asking += [photo[-1], styles[-1]]
             self._place = w.Text(value="painted.png", tooltip="Where to save: .png, .jpg, ...")
             self._place.layout.width = "150px"
             self._save = w.Button(description="Save as", disabled=True)
@@ -226,8 +231,8 @@ class Crossfader:
             ]
         )
         controls.add_class("mnst-controls")
-        asking = _row(w, self._full, self._size, self._stop)
-        self._stage.add_below(self._slider_box, asking, _row(w, *keeping))
+        painting = _row(w, self._full, self._size, self._stop)
+        self._stage.add_below(self._slider_box, painting, _row(w, *keeping))
         columns = w.HBox([controls, self._stage.widget], layout={"flex_flow": "row wrap"})
         columns.add_class("mnst-columns")
         self.widget = w.VBox([w.HTML(_CSS, layout={"display": "none"}), columns])
@@ -287,30 +292,43 @@ class Crossfader:
         self._stage.show_photo(picture)
         self._look()
 
+    def _add_drawn(self, picture: np.ndarray) -> None:
+        self._drawn = (*self._drawn, picture)
+        self._show_styles((*self._styles, picture))
+
     def _add_style(self, picture: np.ndarray) -> None:
-        self._styles = (*self._styles, picture)
-        self._arrange()
-        self._look()
+        """Takes a style, in the place of one that was only there to begin with."""
+        if self._drawn:
+            out, *rest = self._drawn
+            self._drawn = tuple(rest)
+            self._show_styles(tuple(picture if style is out else style for style in self._styles))
+        else:
+            self._show_styles((*self._styles, picture))
 
     def _remove_style(self, picture: np.ndarray) -> None:
-        self._styles = tuple(style for style in self._styles if style is not picture)
-        self._arrange()
-        self._look()
+        self._drawn = tuple(style for style in self._drawn if style is not picture)
+        self._show_styles(tuple(style for style in self._styles if style is not picture))
 
-    def _arrange(self) -> None:
+    def _show_styles(self, styles: tuple[np.ndarray, ...]) -> None:
         """Shows the styles, and a slider for two of them, or one for each of more."""
-        w = self._w
+        w, before, self._styles = self._w, len(self._styles), styles
         cards = []
         for k, style in enumerate(self._styles, start=1):
             remove = w.Button(description=f"style {k} \u00d7", tooltip=f"Remove style {k}")
             remove.layout.width = f"{_THUMBNAIL}px"
-            remove.layout.margin = "0"
+            remove.layout.margin = "0 2px"
             remove.layout.padding = "0"
             remove.on_click(lambda _, style=style: self._remove_style(style))
             cards.append(w.VBox([_thumbnail(w, style, f"Style {k}"), remove]))
         self._styles_shown.children = cards
         self._styles_shown.layout = w.Layout(flex_flow="row wrap", grid_gap="8px")
-        count = len(self._styles)
+        count = len(styles)
+        if count != before:
+            self._make_sliders(count)
+        self._look()
+
+    def _make_sliders(self, count: int) -> None:
+        w = self._w
         self._sliders = [self._slider(k, count) for k in range(1, (1 if count == 2 else count) + 1)]
         rows = []
         if count == 2:
@@ -369,9 +387,8 @@ class Crossfader:
     def _set_rendering(self, rendering: bool) -> None:
         """While the full picture is painted, nothing else can be asked for but its end."""
         self._stop.disabled = not rendering
-        asking = [self._photo_upload, self._style_upload, self._example, self._keep]
-        asking += [self._calibrate, self._size, *self._sliders]
-        for control in asking:
+        removing = [card.children[-1] for card in self._styles_shown.children]
+        for control in (*self._asking, *self._sliders, *removing):
             control.disabled = rendering
         self._full.disabled = rendering or self._photo is None or len(self._styles) < 2
         if hasattr(self, "_save"):

@@ -9,6 +9,7 @@ import mnst
 
 WITHOUT_TENSORFLOW = [
     "ARTICLE",
+    "Crossfader",
     "Recipe",
     "Result",
     "Segmentation",

@@ -1,0 +1,295 @@
+"""The crossfader in a real Chromium: in JupyterLab, and on the page that `mnst app` serves.
+
+`make test-browser` runs it. MNST_CHROMIUM names a Chromium, if it isn't on the path; where
+MNST_SCREENSHOTS names a folder, pictures of what was seen are put there.
+"""
+
+import base64
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+import mnst
+from mnst.paintings import dots, glass, ink
+
+CHROMIUM = os.environ.get("MNST_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+SIDE = 96  # of the pictures that are uploaded, so that a step takes no time
+PATIENCE = 180  # seconds, on a machine that is busy otherwise
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        # Chromium's sandbox needs rights that containers often lack.
+        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(1000 * PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Paths of a photo and two styles."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, draw in {"photo": dots, "a": ink, "b": glass}.items():
+        mnst.save_image(folder / f"{name}.png", draw(size=SIDE))
+    return {name: folder / f"{name}.png" for name in ("photo", "a", "b")}
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory, random_weights):
+    """Starts servers, each in an empty folder; returns its address and the folder."""
+    started = []
+
+    def serve(*command):
+        folder = tmp_path_factory.mktemp("server")
+        variables = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+        own = {name: str(folder / f".{name.lower()}") for name in variables}
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        given = [part.format(port=port) for part in command]
+        with (folder / ".log").open("w") as log:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", *given],
+                    cwd=folder,
+                    env={**os.environ, **own, "MNST_VGG19_WEIGHTS": str(random_weights)},
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+        address = f"http://127.0.0.1:{port}"
+        began = time.monotonic()
+        while not answers(address):
+            assert time.monotonic() - began < PATIENCE, (folder / ".log").read_text()
+            time.sleep(0.2)
+        return address, folder
+
+    yield serve
+    for process in started:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(address):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
+
+
+# What somebody does
+
+
+def upload(page, name, *paths):
+    with page.expect_file_chooser() as chooser:
+        page.locator(f".mnst-{name}").click()
+    chooser.value.set_files(paths)
+
+
+def status(page, pattern):
+    """Waits until the status says something; returns all that it says."""
+    page.wait_for_function(
+        "pattern => new RegExp(pattern).test(document.querySelector('.mnst-status')?.innerText)",
+        arg=pattern,
+    )
+    return page.locator(".mnst-status").inner_text()
+
+
+def pixels(page):
+    """Returns the pixels of the picture, as the browser draws them."""
+    drawn = page.evaluate(
+        """() => {
+            const image = document.querySelector("img.mnst-picture");
+            const canvas = document.createElement("canvas");
+            canvas.width = image.naturalWidth, canvas.height = image.naturalHeight;
+            canvas.getContext("2d").drawImage(image, 0, 0);
+            return canvas.toDataURL("image/png");
+        }"""
+    )
+    png = base64.b64decode(drawn.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), np.float32)
+
+
+def difference(one, other):
+    return float("inf") if one.shape != other.shape else float(np.abs(one - other).mean())
+
+
+def slide(page, steps):
+    """Moves the slider by the keyboard, and returns how many seconds the picture took to change."""
+    before = pixels(page)
+    handle = page.locator(".mnst-stage .noUi-handle").first
+    handle.focus()
+    began = time.monotonic()
+    for _ in range(abs(steps)):
+        handle.press("ArrowRight" if steps > 0 else "ArrowLeft")
+    while difference(pixels(page), before) < 0.5:
+        assert time.monotonic() - began < PATIENCE, "the picture does not change"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def download(page):
+    with page.expect_download() as started:
+        page.locator("a.mnst-download").click()
+    return Path(started.value.path()), started.value.suggested_filename
+
+
+def look(page, name):
+    """Checks that nothing is clipped, on a screen and on a phone, and takes pictures of it."""
+    for width, height in ((390, 844), (1280, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(700)
+        if folder := os.environ.get("MNST_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{name}-{width}.png")
+        if name.startswith("lab"):
+            continue  # JupyterLab's own bars leave a phone too little
+        beyond = page.evaluate(
+            """() => [...document.querySelectorAll(".mnst *")].filter(element => {
+                const box = element.getBoundingClientRect();
+                return box.width && (box.right > innerWidth + 1 || box.left < -1);
+            }).map(element => element.outerHTML.slice(0, 200))"""
+        )
+        assert not beyond, (width, beyond)
+
+
+def play(page, pictures, name):
+    """Uploads, slides, paints in full and stops; what both pages have in common."""
+    upload(page, "photo", pictures["photo"])
+    upload(page, "styles", pictures["a"], pictures["b"])
+    status(page, "^Preview: 96 x 96 pixels, by vgg19-lite")
+    assert difference(pixels(page), dots(size=SIDE).astype(np.float32)) > 5  # it is painted
+    seconds = [slide(page, 3), slide(page, -8), slide(page, 14)]
+    print(f"{name}: first visible change after", *(f"{second:.2f} s" for second in seconds))
+    status(page, "^Preview")
+    look(page, name)
+    path, suggested = download(page)
+    assert suggested == "preview.png"
+    assert mnst.read_settings(path)["gamma"] == pytest.approx([0.95, 0.05])
+    page.get_by_role("button", name="Paint in full").click()
+    status(page, r"^Step \d+ of")
+    look(page, f"{name}-rendering")
+    page.get_by_role("button", name="Stop").click()
+    status(page, r"^Stopped after \d+ steps")
+
+
+def test_jupyterlab(page, serve, pictures):
+    address, folder = serve(
+        "jupyterlab", "--no-browser", "--port={port}", "--allow-root", "--IdentityProvider.token="
+    )
+    cells = [
+        "import mnst\n\ncrossfader = mnst.Crossfader(steps=400)\ncrossfader",
+        "print('free', 6 * 7)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "play.ipynb")
+    page.goto(f"{address}/lab/tree/play.ipynb")
+    page.locator(".jp-Notebook .jp-CodeCell").first.click()
+    page.wait_for_selector("[data-status=idle]", state="attached")
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(".mnst-photo")
+    play(page, pictures, "lab")
+
+    # The kernel is free while it paints.
+    page.get_by_role("button", name="Paint in full").click()
+    status(page, r"^Step \d+ of")
+    page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_text("free 42").wait_for()
+    assert status(page, "^Step").endswith("of 400")
+    page.get_by_role("button", name="Stop").click()
+    said = status(page, r"^Stopped after \d+ steps")
+    steps = int(re.search(r"\d+", said)[0])
+
+    # What is saved is what is shown, and what is downloaded.
+    page.get_by_role("button", name="Save as").click()
+    status(page, "^Saved: painted.png")
+    settings = mnst.read_settings(folder / "painted.png")
+    assert (settings["steps"], settings["backbone"]) == (steps, "vgg19")
+    saved = np.asarray(Image.open(folder / "painted.png"), np.float32)
+    assert difference(pixels(page), saved) < 6  # shown as JPEG
+    path, suggested = download(page)
+    assert suggested == "painted.png"
+    assert path.read_bytes() == (folder / "painted.png").read_bytes()
+
+    # Errors are told in the widget.
+    page.get_by_placeholder("or the path or address of a photo").fill("missing.jpg")
+    page.keyboard.press("Enter")
+    assert status(page, "missing") == "missing.jpg: there is no such file"
+
+
+def test_the_page(page, serve, pictures, tmp_path):
+    address, _ = serve("mnst", "app", "--port", "{port}", "--no-browser")
+    sent = []
+    page.on("response", lambda response: sent.append(response.url))
+    page.goto(address)
+    page.wait_for_selector(".mnst-photo")
+    assert page.locator(".mnst input[type=text]").count() == 0  # no paths
+    play(page, pictures, "page")
+    path, _ = download(page)
+    assert mnst.read_settings(path)["gamma"] == pytest.approx([0.95, 0.05])
+    assert difference(pixels(page), np.asarray(Image.open(path), np.float32)) < 6
+    elsewhere = [url for url in sent if not url.startswith((address, "data:", "blob:"))]
+    assert not elsewhere
+
+    # Too large for the page, and no picture at all.
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(33 * 2**20))
+    upload(page, "photo", large)
+    assert status(page, "large") == "large.png: 33 MB is too large; upload at most 32 MB"
+    (tmp_path / "text.png").write_text("no picture")
+    upload(page, "photo", tmp_path / "text.png")
+    assert "not a picture that Pillow can read" in status(page, "text.png")
+
+
+def test_the_page_serves_nothing_else(serve):
+    address, _ = serve("mnst", "app", "--port", "{port}", "--no-browser")
+
+    def code(path, **headers):
+        request = urllib.request.Request(address + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request) as response:
+                return response.status
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    for path in ("app.ipynb", "", "../../etc/passwd", "/etc/passwd", "%2e%2e/%2e%2e/etc/passwd"):
+        assert code(f"/voila/files/{path}") in (403, 404), path
+    for path in ("/app.ipynb", "/etc/passwd", "/voila/tree", "/voila/render/app.ipynb"):
+        assert code(path) in (403, 404), path
+    assert code("/api/contents") in (403, 404)
+    # A name elsewhere that is made to lead here.
+    assert code("/", Host="elsewhere.example") == 403
+    with socket.socket() as probe:  # this machine alone
+        other = socket.gethostbyname(socket.gethostname())
+        if not other.startswith("127."):
+            assert probe.connect_ex((other, int(address.rpartition(":")[2]))) != 0
