@@ -6,6 +6,7 @@ Voila serves a notebook of a few lines, `app.ipynb`. What it could serve beyond 
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import socket
 import sys
@@ -50,6 +51,8 @@ def serve(*, port: int | None = None, browser: bool = True) -> None:
         server = voila.Voila(config=_config(chosen, browser), config_file_paths=[])
         server.notebook_path = page
         server.initialize([])
+        # It warns of timeouts that Jupyter chooses.
+        logging.getLogger("tornado").setLevel(logging.ERROR)
         print(f"http://{ADDRESS}:{chosen}/  (Ctrl-C ends it)", file=sys.stderr, flush=True)
         server.start()
 
@@ -68,7 +71,6 @@ def _config(port: int, browser: bool) -> Any:
         # rebinding) would be of the same origin as ours, and could talk to its kernels.
         "allow_remote_access": False,
         "headers": {"Content-Security-Policy": _POLICY},
-        "ws_ping_timeout": 30_000,  # tornado's most, which it would say on the terminal
         # An upload is one message; styles can be several files.
         "websocket_max_message_size": 2 * UPLOAD_LIMIT,
     }

@@ -77,6 +77,16 @@ class View(Protocol):
         """Nothing is left to do."""
 
 
+class _Nobody:
+    """Whom a closed painter tells: its widgets may be gone, and at exit so is what they send by."""
+
+    def working(self, what: str) -> None: ...
+    def showing(self, image: np.ndarray, step: int, steps: int) -> None: ...
+    def finished(self, result: Result, *, full: bool) -> None: ...
+    def failed(self, message: str) -> None: ...
+    def resting(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class _Painted:
     """A preview, and how far it is.
@@ -176,6 +186,7 @@ class Painter:
         """Stops, and ends the thread."""
         with self._changed:
             self._stopped = self._closed = True
+            self._view = _Nobody()
             self._changed.notify_all()
         atexit.unregister(self.close)
         if self._thread is not None:

@@ -483,6 +483,8 @@ class _Stage:
         self._rested()
 
     def _show(self, image: np.ndarray) -> None:
+        # With its proportions known, the page does not jump while the browser swaps pictures.
+        self._picture.height, self._picture.width = map(str, image.shape[:2])
         self._picture.value = images.encode(image, "JPEG")
         if self._picture.layout.display == "none":
             self._empty.layout.display = "none"

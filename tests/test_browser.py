@@ -126,8 +126,10 @@ def status(page, pattern):
 def pixels(page):
     """Returns the pixels of the picture, as the browser draws them."""
     drawn = page.evaluate(
-        """() => {
+        """async () => {
             const image = document.querySelector("img.mnst-picture");
+            while (!(image.complete && image.naturalWidth)) // it is being replaced
+                await new Promise(requestAnimationFrame);
             const canvas = document.createElement("canvas");
             canvas.width = image.naturalWidth, canvas.height = image.naturalHeight;
             canvas.getContext("2d").drawImage(image, 0, 0);
@@ -264,10 +266,10 @@ def test_the_page(page, serve, pictures, tmp_path):
     large = tmp_path / "large.png"
     large.write_bytes(bytes(33 * 2**20))
     upload(page, "photo", large)
-    assert status(page, "large") == "large.png: 33 MB is too large; upload at most 32 MB"
+    assert status(page, "large.png: ") == "large.png: 33 MB is too large; upload at most 32 MB"
     (tmp_path / "text.png").write_text("no picture")
     upload(page, "photo", tmp_path / "text.png")
-    assert "not a picture that Pillow can read" in status(page, "text.png")
+    assert "not a picture that Pillow can read" in status(page, "text.png: ")
 
 
 def test_the_page_serves_nothing_else(serve):
