@@ -19,6 +19,7 @@ from PIL import Image
 
 import mnst
 from mnst.devices import device_name, resolve_precision
+from mnst.features import VGG19_LAYERS
 from mnst.paintings import dots, glass, ink, swirls
 
 GAMMAS = (0.0, 0.5, 1.0)
@@ -68,6 +69,26 @@ def closeness(
         )
         pictures += [own.image, small.image]
     return rows, pictures
+
+
+def errors(weights: str | None) -> dict[str, tuple[float, float]]:
+    """Returns each layer's error of activations, and of Gram matrices, over all the pictures."""
+    layers = [layer for layer in VGG19_LAYERS if "conv" in layer]
+    full = mnst.vgg_layers(layers)
+    lite = mnst.vgg_layers(layers, backbone="vgg19-lite", weights=weights)
+    pictures = [picture for photo, styles in scenes().values() for picture in (photo, *styles)]
+    sums = {layer: np.zeros(4) for layer in layers}
+    for picture in pictures:
+        image = mnst.load_image(picture, size=256)
+        for layer, (given, wanted) in _pairs(lite(image), full(image)).items():
+            grams = [np.einsum("bijc,bijd->bcd", f, f) for f in (given, wanted)]
+            apart = np.linalg.norm(grams[0] - grams[1]) / np.linalg.norm(grams[1])
+            sums[layer] += np.sum((given - wanted) ** 2), np.sum(wanted**2), apart, 1
+    return {layer: (a / b, c / d) for layer, (a, b, c, d) in sums.items()}
+
+
+def _pairs(given: dict, wanted: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {layer: (np.asarray(given[layer]), np.asarray(wanted[layer])) for layer in wanted}
 
 
 def sheet(cells: list[np.ndarray], *, columns: int = 2, height: int = 256) -> Image.Image:
@@ -122,6 +143,10 @@ def main() -> None:
         print(f"a step at 512 x 437 in {precision}: {full:.3f} s, lite {small:.3f} s, "
               f"{full / small:.2f} times as fast", flush=True)  # fmt: skip
     report["seconds a step"] = timed
+
+    report["errors"] = errors(options.weights)
+    for layer, (activations, grams) in report["errors"].items():
+        print(f"{layer:<14} activations {activations:.4f}, Gram matrices {grams:.4f}", flush=True)
 
     means, table, cells = [], {}, []
     for name, (photo, styles) in list(scenes().items())[: options.pairs]:
