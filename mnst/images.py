@@ -101,7 +101,8 @@ def load_image(
         pixels = _from_array(np.asarray(source), name)
     else:
         raise TypeError(
-            f"{name}: a picture is a path, an http(s) address, a PIL image, an array or a tensor"
+            f"{name}: a picture is a path, an http(s) address, a file's bytes, a PIL image, an "
+            f"array or a tensor"
         )
     height, width = pixels.shape[:2]
     scale = 1.0 if size is None else size / max(height, width)

@@ -568,8 +568,16 @@ NO_PICTURES = {
     "None": (None, TypeError, "NoneType"),
     "dict": ({"a": 1}, TypeError, "dict"),
     "list": ([[0, 255], [255, 0]], TypeError, "list"),
-    "bytes": (b"photo.jpg", TypeError, "bytes"),
+    "bytes": (b"photo.jpg", ValueError, "9 bytes"),
+    "bytearray": (bytearray(b"photo.jpg"), TypeError, "bytearray"),
 }
+
+
+def test_bytes_are_the_contents_of_a_file(tmp_path):
+    random = np.random.default_rng(4)
+    mnst.save_image(tmp_path / "a.png", random.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    contents = (tmp_path / "a.png").read_bytes()
+    np.testing.assert_array_equal(mnst.load_image(contents), mnst.load_image(tmp_path / "a.png"))
 
 
 @pytest.mark.parametrize(("source", "error", "named"), NO_PICTURES.values(), ids=NO_PICTURES)
