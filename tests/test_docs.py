@@ -76,6 +76,9 @@ def scratch(tmp_path, monkeypatch, random_weights, drawn):
     for name, painting in named.items():
         mnst.save_image(f"{name}.jpg", drawn[painting])
     mnst.save_image("other.jpg", drawn["swirls"][:, ::-1])
+    mnst.save_image(
+        "mask.png", np.repeat([[[255] * 3] * 16 + [[0] * 3] * 16], 32, 0).astype("uint8")
+    )
     for name, painting in drawn.items():
         monkeypatch.setattr(paintings, name, lambda painting=painting, **_: painting)
     _make_brief(monkeypatch)
