@@ -181,7 +181,8 @@ def read_lite(path: Path) -> tuple[dict[str, Width | None], dict[str, np.ndarray
         WeightsError: If the file is damaged, or no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, since NumPy leaves a file open that turns out to be no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
         widths = json.loads(str(values.pop("widths")))
         return (
