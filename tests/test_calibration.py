@@ -233,6 +233,7 @@ def test_one_style_has_nothing_to_be_calibrated_against():
         calibrate_transfer(Law(2.0, [1, 2, 3])).crossing()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_closed_form_balances_a_real_run():
     """The judged bound, 0.15 at gamma = 0.5, in a smaller and shorter run."""

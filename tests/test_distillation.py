@@ -188,6 +188,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     fitted, pictures, random_weights, tmp_path, monkeypatch
 ):
@@ -213,6 +214,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     assert all(0 <= float(row["error"]) < 100 for row in rows(halved))
 
 
+@pytest.mark.slow
 def test_what_was_distilled_paints(fitted, random_weights):
     student = fitted / "student.npz"
     result = mnst.stylize(
@@ -224,11 +226,13 @@ def test_what_was_distilled_paints(fitted, random_weights):
     assert np.isfinite(result.final_losses).all()
 
 
+@pytest.mark.slow
 def test_a_first_layer_of_full_width_learns_the_teachers(fitted):
     """It can be exact, so the regression finds it, but for the ridge."""
     assert float(rows(fitted)[0]["error"]) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_training_is_left_alone(fitted, pictures, random_weights):
     before = (fitted / "state.json").read_bytes()
     with pytest.raises(ValueError, match="holds a training with steps 4, but 5 was given"):
@@ -263,6 +267,7 @@ def test_bad_folders_are_named(tmp_path):
         distill(tmp_path / "empty", folder=tmp_path / "f")
 
 
+@pytest.mark.slow
 def test_weights_that_became_infinite_are_not_kept(fitted, pictures, random_weights, tmp_path):
     folder = tmp_path / "diverging"
     options = {**QUICK, "learning_rate": 1e30}
@@ -276,6 +281,7 @@ def test_weights_that_became_infinite_are_not_kept(fitted, pictures, random_weig
     assert (folder / "student.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_on_the_command_line(fitted, pictures, random_weights, tmp_path, monkeypatch, capsys):
     """It goes on with the same training: the options are the function's."""
     from mnst.cli import main

@@ -371,6 +371,7 @@ def away(portrait):
     return inside, outside
 
 
+@pytest.mark.slow
 @pytest.mark.deeplab
 @pytest.mark.parametrize("localize", ["guided", "composite"])
 def test_real_people_are_kept_byte_for_byte_and_the_rest_is_painted(portrait, away, localize):
@@ -389,6 +390,7 @@ def test_real_people_are_kept_byte_for_byte_and_the_rest_is_painted(portrait, aw
     assert np.any(result.image[outside] != portrait[outside], axis=1).mean() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.deeplab
 def test_nothing_of_the_photo_is_pasted_outside(portrait, away):
     inside, outside = away

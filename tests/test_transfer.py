@@ -384,6 +384,7 @@ def test_bad_masks_are_named_before_anything_is_loaded(photo, styles, options, s
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_guided_comes_nearer_to_the_styles_than_composite():
     """Over the painted half: each style alone, and the way between two to which a mixture adds.
@@ -408,6 +409,7 @@ def test_guided_comes_nearer_to_the_styles_than_composite():
         assert np.sum(within, where=shown) < np.sum(around, where=shown)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_styles_side_by_side_improve_more_than_two_pictures_put_together():
     photo = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
