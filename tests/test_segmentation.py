@@ -997,6 +997,7 @@ def test_real_model_from_the_variable(hopper):
     assert mask[:150, 420:].max() == 0  # the wall
 
 
+@pytest.mark.slow
 @pytest.mark.deeplab
 @pytest.mark.parametrize("picture", ["hopper", "astronaut"])
 def test_forms_of_the_real_model_agree(real, picture, request):
@@ -1006,6 +1007,7 @@ def test_forms_of_the_real_model_agree(real, picture, request):
     assert (one.labels == other.labels).mean() >= 0.985
 
 
+@pytest.mark.slow
 @pytest.mark.deeplab
 def test_real_model_in_a_folder_and_over_http(real, server, astronaut, tmp_path, cache):
     expected = mnst.segment(astronaut, model=real["archive"], progress=False).labels
@@ -1020,6 +1022,7 @@ def test_real_model_in_a_folder_and_over_http(real, server, astronaut, tmp_path,
         assert found.names == PASCAL_VOC
 
 
+@pytest.mark.slow
 @pytest.mark.deeplab
 def test_small_person_in_a_large_photo(real, hopper):
     """Grace Hopper at 1/10 of a large photo's height: a look at the whole alone misses her."""
@@ -1040,6 +1043,7 @@ def test_small_person_in_a_large_photo(real, hopper):
     assert not found[~there].any()
 
 
+@pytest.mark.slow
 @pytest.mark.deeplab
 @pytest.mark.filterwarnings("default")
 def test_real_photo_without_people(capfd, tmp_path):

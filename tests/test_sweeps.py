@@ -58,6 +58,7 @@ def test_a_sweep_is_its_runs_one_by_one(serial, photo, styles, options):
         assert run.result.relative_improvement == alone.relative_improvement
 
 
+@pytest.mark.slow
 def test_executors_change_nothing(serial, photo, styles, options):
     spawn = multiprocessing.get_context("spawn")
     for executor in (ThreadPoolExecutor(2), ProcessPoolExecutor(2, mp_context=spawn)):

@@ -424,6 +424,7 @@ def test_styles_side_by_side_improve_more_than_two_pictures_put_together():
     assert all(a < b for a, b in zip(within, around, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_a_real_run_takes_on_the_style():
     """A shorter and smaller form of the judged run, article recipe, gamma = 1."""
@@ -440,6 +441,7 @@ def test_a_real_run_takes_on_the_style():
     assert first > 10 * second
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_bfloat16_deviates_little_from_float32():
     """Losses within 1 %, relative improvement within 2 % of float32's."""
