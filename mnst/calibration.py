@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from mnst import mixing
+from mnst.plots import axes, log_axis
 from mnst.recipes import ARTICLE, Recipe
 from mnst.segmentation import Classes
-from mnst.transfer import Localize, StyleTransfer, check_options, log_axis, read_start
+from mnst.transfer import Localize, StyleTransfer, check_options, read_start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,10 +114,7 @@ class Calibration:
             ValueError: If there are not two styles.
         """
         crossing = self.crossing()
-        if ax is None:
-            from matplotlib import pyplot
-
-            _, ax = pyplot.subplots(layout="constrained")
+        ax = axes(ax)
         gammas = np.linspace(0.02, 0.98, 97)
         for sigma, line in ((self.sigma, "-"), ((1.0, 1.0), ":")):
             curves = np.array([self.predict(gamma, sigma=sigma) for gamma in gammas])

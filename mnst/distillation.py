@@ -145,7 +145,7 @@ def distill(
         "seed": seed,
     }
     training = _Training(Path(folder), source, chosen, options, progress=progress)
-    training.fit(make_crops(pictures, fit_crops, side, seed=[seed, 0]))
+    training.fit(lambda: make_crops(pictures, fit_crops, side, seed=[seed, 0]))
     training.train(lambda step: make_crops(pictures, batch, side, seed=[seed, 1, step]))
     return training.student_file
 
@@ -175,9 +175,13 @@ class _Training:
         if self._fitted:
             self._student.load_weights(folder / _CHECKPOINT)
 
-    def fit(self, crops: np.ndarray) -> None:
+    def fit(self, make_all: Callable[[], np.ndarray]) -> None:
         """Fits the layers that aren't yet, each behind what the student has before it."""
-        for index, name in enumerate(CONVOLUTIONS[self._fitted :], start=self._fitted):
+        layers = CONVOLUTIONS[self._fitted :]
+        if not layers:
+            return
+        crops = make_all()
+        for index, name in enumerate(layers, start=self._fitted):
             random = np.random.default_rng([self._options["seed"], 2, index])
             error = fit_layer(self._teacher, self._student, name, self._widths[name], crops, random)
             self._fitted = index + 1

@@ -19,6 +19,7 @@ from PIL import Image
 
 from mnst import images, mixing, paintings
 from mnst.calibration import Calibration, calibrate
+from mnst.plots import log_axis
 from mnst.recipes import ARTICLE, PAPER, Recipe
 from mnst.segmentation import (
     Classes,
@@ -29,7 +30,7 @@ from mnst.segmentation import (
     segment,
 )
 from mnst.sweeps import Sweep, sweep
-from mnst.transfer import Localize, Result, log_axis, stylize
+from mnst.transfer import Localize, Result, stylize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -41,11 +41,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("TFHUB_CACHE_DIR") or default).expanduser()
 
 
-def is_address(text: str) -> bool:
-    """True for http(s) addresses, which every handle of TensorFlow Hub and Kaggle is."""
-    return text.lower().startswith(("http://", "https://"))
-
-
 def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     """Returns the folder of a SavedModel or the path of a `.tflite` file.
 
@@ -62,7 +57,7 @@ def fetch(address: str, *, variable: str, instead: str = "") -> Path:
         WeightsError: If the download fails (the message says how to do without), or what is there
             is no model.
     """
-    if is_address(address):
+    if images.is_address(address):
         get = _download_lite if names_lite(address) else _resolve
         return _patiently(get, address, variable, instead)
     path = Path(address).expanduser()

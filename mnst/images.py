@@ -273,6 +273,11 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     raise ValueError(f"{path}: carries no settings; it was not saved by mnst, or was edited since")
 
 
+def is_address(text: str) -> bool:
+    """True for http(s) addresses, which TensorFlow Hub's and Kaggle's handles are, too."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def describe(source: Any) -> str:
     """Returns what to call a picture in a message: its path, or its kind and shape."""
     if isinstance(source, (str, os.PathLike)):
@@ -346,7 +351,7 @@ def _file_of(source: str | os.PathLike[str] | bytes) -> io.BytesIO | str:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     text = os.fspath(source)
-    if text.lower().startswith(("http://", "https://")):
+    if is_address(text):
         return io.BytesIO(_download(text))
     return text
 

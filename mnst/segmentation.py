@@ -24,6 +24,7 @@ from PIL import Image
 
 from mnst import __version__, hub, images, labelling
 from mnst.labelling import opencv
+from mnst.plots import axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -214,10 +215,7 @@ class Segmentation:
         """
         from matplotlib.patches import Patch
 
-        if ax is None:
-            from matplotlib import pyplot
-
-            _, ax = pyplot.subplots(layout="constrained")
+        ax = axes(ax)
         ax.imshow(self.overlay())
         ax.set_axis_off()
         shares = self.classes.items()
@@ -353,7 +351,7 @@ def check_classes(classes: Classes, name: str = "keep") -> None:
     opencv()
     model = find_model()
     named = _shown(model)
-    if hub.is_address(model.address):
+    if images.is_address(model.address):
         lite, known = hub.names_lite(model.address), bool(model.names)
     else:
         path = _fetched(model)
@@ -496,7 +494,7 @@ def find_model(
         by_address = {one.address: one for one in MODELS.values()}
         model = MODELS.get(text) or by_address.get(text.partition("?")[0])
         model = model or by_address.get(_HUB + text) or SegmentationModel(text)
-    if not hub.is_address(model.address) and not Path(model.address).expanduser().exists():
+    if not images.is_address(model.address) and not Path(model.address).expanduser().exists():
         raise FileNotFoundError(
             f"{model.address}: there is no such file or folder, but {named_by} names it; give one, "
             f"a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
@@ -507,7 +505,7 @@ def find_model(
 def _shown(model: SegmentationModel) -> str:
     """Returns a model's name in the table, or else its address, or its file's name."""
     name = next((name for name, one in MODELS.items() if one is model), model.address)
-    return name if hub.is_address(name) else Path(name).name
+    return name if images.is_address(name) else Path(name).name
 
 
 def _fetched(model: SegmentationModel) -> Path:

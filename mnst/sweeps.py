@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mnst import __version__, images
+from mnst.plots import axes, log_axis
 from mnst.recipes import ARTICLE, Recipe
 from mnst.regions import paint_regions
 from mnst.segmentation import Classes, find_mask, load_mask
@@ -32,7 +33,6 @@ from mnst.transfer import (
     StyleTransfer,
     check_masks,
     check_options,
-    log_axis,
     read_start,
     style_list,
 )
@@ -563,10 +563,7 @@ def _fitted(image: np.ndarray, width: int) -> Image.Image:
 
 def _plotted(ax: Axes | None, gammas: Sequence[float], values: np.ndarray, name: str) -> Axes:
     """Draws a line per style over gamma, on a log axis."""
-    if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(layout="constrained")
+    ax = axes(ax)
     for k, line in enumerate(values.T, start=1):
         ax.plot(gammas, line, marker="o", label=f"{name} {k}")
     ax.set(xlabel="gamma (share of style 1)")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from mnst import __version__, devices, features, images, mixing
+from mnst.plots import axes, log_axis
 from mnst.progress import (
     Logs,
     Preview,
@@ -92,10 +93,7 @@ class Result:
         Returns:
             The axes.
         """
-        if ax is None:
-            from matplotlib import pyplot
-
-            _, ax = pyplot.subplots(layout="constrained")
+        ax = axes(ax)
         steps = [record.step for record in self.history]
         for k, start in enumerate(self.start_losses, start=1):
             ratios = [record.losses[f"style_{k}"] / start for record in self.history]
@@ -555,21 +553,6 @@ def stylize(
         progress=progress,
         log_dir=log_dir,
     )
-
-
-def log_axis(ax: Axes) -> Axes:
-    """Makes the y axis logarithmic, with plain numbers: 0.1, not 10^-1 or 1e-01."""
-    from matplotlib.ticker import LogFormatter
-
-    class PlainFormatter(LogFormatter):
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
-
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter("{x:g}")
-    # Labels between the decades where there are few of those.
-    ax.yaxis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))
-    return ax
 
 
 def check_options(

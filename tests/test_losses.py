@@ -177,21 +177,27 @@ def test_the_gradient_agrees_with_finite_differences(extractor, pictures, recipe
     recipe = recipe_on_tiny(recipe)
     content, *styles = pictures
     gamma, sigma = (0.2, 0.3, 0.5), (1, 1.9, 0.4)
+    agrees_with_finite_differences(extractor, recipe, content, styles, gamma, sigma, rng=rng)
+
+
+def agrees_with_finite_differences(
+    extractor, recipe, content, styles, gamma, sigma, regions=None, *, rng
+):
     forward = float64_copy(extractor)
     of_content, of_styles = forward(content), [forward(style) for style in styles]
     x = rng.uniform(0, 255, content.shape)
     watched = tf.constant(x, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        objective, _ = measure(extractor, recipe, watched, content, styles, gamma, sigma)
+        objective, _ = measure(extractor, recipe, watched, content, styles, gamma, sigma, regions)
     gradient = tape.gradient(objective, watched).numpy().astype(np.float64)
     for _ in range(5):
         direction = rng.normal(size=x.shape)
         ahead, behind = (
-            losses64(recipe, forward(x + step), of_content, of_styles, gamma, sigma)["total"]
+            losses64(recipe, forward(x + step), of_content, of_styles, gamma, sigma, regions)
             for step in (1e-3 * direction, -1e-3 * direction)
         )
-        difference = (ahead - behind) / 2e-3
+        difference = (ahead["total"] - behind["total"]) / 2e-3
         along = np.sum(gradient * direction)
         assert along == pytest.approx(difference, rel=1e-3, abs=1e-4 * np.linalg.norm(gradient))
 
@@ -327,23 +333,9 @@ def test_the_gradient_over_regions_agrees_with_finite_differences(
     recipe = recipe_on_tiny(recipe)
     content, *styles = pictures
     gamma, sigma, regions = (0.2, 0.3, 0.5), (1, 1.9, 0.4), soft_masks(kind)
-    forward = float64_copy(extractor)
-    of_content, of_styles = forward(content), [forward(style) for style in styles]
-    x = rng.uniform(0, 255, content.shape)
-    watched = tf.constant(x, tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(watched)
-        objective, _ = measure(extractor, recipe, watched, content, styles, gamma, sigma, regions)
-    gradient = tape.gradient(objective, watched).numpy().astype(np.float64)
-    for _ in range(3):
-        direction = rng.normal(size=x.shape)
-        ahead, behind = (
-            losses64(recipe, forward(x + step), of_content, of_styles, gamma, sigma, regions)
-            for step in (1e-3 * direction, -1e-3 * direction)
-        )
-        difference = (ahead["total"] - behind["total"]) / 2e-3
-        along = np.sum(gradient * direction)
-        assert along == pytest.approx(difference, rel=1e-3, abs=1e-4 * np.linalg.norm(gradient))
+    agrees_with_finite_differences(
+        extractor, recipe, content, styles, gamma, sigma, regions, rng=rng
+    )
 
 
 def features_gradient(recipe, features, content, styles, gamma, regions):
