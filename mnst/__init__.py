@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from mnst.distillation import distill
     from mnst.features import vgg_layers
     from mnst.images import load_image, read_settings, save_image
-    from mnst.losses import content_loss, gram_matrix, make_targets, style_loss, style_targets
+    from mnst.losses import (
+        content_loss,
+        gram_matrix,
+        make_targets,
+        statistics,
+        style_loss,
+        style_targets,
+    )
     from mnst.mixing import loss_ratio, relative_improvement
     from mnst.recipes import ARTICLE, PAPER, TUTORIAL, Recipe
     from mnst.segmentation import Segmentation, SegmentationModel, composite, load_mask, segment
@@ -38,7 +45,14 @@ _ROOMS = {
     "distillation": ("distill",),
     "features": ("vgg_layers",),
     "images": ("load_image", "read_settings", "save_image"),
-    "losses": ("content_loss", "gram_matrix", "make_targets", "style_loss", "style_targets"),
+    "losses": (
+        "content_loss",
+        "gram_matrix",
+        "make_targets",
+        "statistics",
+        "style_loss",
+        "style_targets",
+    ),
     "mixing": ("loss_ratio", "relative_improvement"),
     "recipes": ("ARTICLE", "PAPER", "TUTORIAL", "Recipe"),
     "segmentation": ("Segmentation", "SegmentationModel", "composite", "load_mask", "segment"),
@@ -81,6 +95,7 @@ __all__ = [
     "relative_improvement",
     "save_image",
     "segment",
+    "statistics",
     "style_loss",
     "style_targets",
     "stylize",

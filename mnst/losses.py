@@ -47,14 +47,39 @@ def gram_matrix(
         [[20.0, 20.0], [20.0, 20.0]]
     """
     features = tf.convert_to_tensor(features)
-    positions = _positions(features)
-    if region is not None:
-        counts = region / tf.reduce_mean(region, axis=[-2, -1], keepdims=True)
+    gram = gram_sum(features, None if region is None else region_counts(region))
+    return gram / _positions(features) if kind == "mean" else gram
+
+
+def gram_sum(features: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Returns the sum of F_p F_p^T over positions p, each counted `counts` times.
+
+    Sums over the parts of a layer add up to the sum over the layer.
+
+    Args:
+        features: Activations [B, H, W, N], any float dtype.
+        counts: float32 [R, H, W], 0 or more, from `region_counts`; R is B, or either of them 1.
+
+    Returns:
+        float32 [B, N, N], or [R, N, N].
+    """
+    if counts is not None:
         # The Gram matrix of sqrt(t) F counts every position t times.
         features = tf.sqrt(counts)[..., tf.newaxis] * tf.cast(features, tf.float32)
     shape = tf.shape(features)
-    gram = _products(tf.reshape(features, [shape[0], -1, features.shape[-1]]))
-    return gram / positions if kind == "mean" else gram
+    return _products(tf.reshape(features, [shape[0], -1, features.shape[-1]]))
+
+
+def region_counts(region: Tensor) -> Tensor:
+    """Returns how often each position counts, so that a region counts as much as the whole layer.
+
+    Args:
+        region: float32 [R, H, W] in 0..1; not all 0.
+
+    Returns:
+        The same, divided by its mean over each layer.
+    """
+    return region / tf.reduce_mean(region, axis=[-2, -1], keepdims=True)
 
 
 def _products_and_gradient(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -149,6 +174,48 @@ def style_loss(
     return mean / (4.0 * tf.cast(positions, tf.float32) ** 2)
 
 
+class Statistics(NamedTuple):
+    """All that the losses know of a picture: tensors only.
+
+    Attributes:
+        grams: Style layer to Gram matrix, float32 [B, N, N]; with regions that of each, [R, N, N].
+        content: Content layer to F(x), [B, H, W, N].
+        positions: Style layer to its number of positions M = H * W, float32 [].
+    """
+
+    grams: dict[str, Tensor]
+    content: dict[str, Tensor]
+    positions: dict[str, Tensor]
+
+
+def statistics(features: Features, recipe: Recipe, *, regions: Sequence[Tensor] = ()) -> Statistics:
+    """Takes from a picture's features what the recipe's losses look at.
+
+    Args:
+        features: Layer to activations [B, H, W, N], with all of the recipe's layers.
+        recipe: Which layers, and which kind of Gram.
+        regions: Of `Targets`: where each style may paint.
+
+    Returns:
+        Gram matrices and content features.
+
+    Example:
+        >>> import mnst, numpy as np
+        >>> recipe = mnst.ARTICLE.replace(content_layers={"deep": 1}, style_layers={"deep": 1})
+        >>> mnst.statistics({"deep": np.ones((1, 4, 5, 2), "float32")}, recipe).grams["deep"].shape
+        TensorShape([1, 2, 2])
+    """
+    style = {layer: tf.convert_to_tensor(features[layer]) for layer, _ in recipe.style_layers}
+    return Statistics(
+        grams={
+            layer: gram_matrix(of, kind=recipe.gram, region=as_seen(regions, *of.shape[1:3]))
+            for layer, of in style.items()
+        },
+        content={layer: features[layer] for layer, _ in recipe.content_layers},
+        positions={layer: _positions(of) for layer, of in style.items()},
+    )
+
+
 class Targets(NamedTuple):
     """All that the loss of a picture is measured against: tensors only, so a `tf.function` takes
     new targets of the same shapes without being traced again.
@@ -179,7 +246,7 @@ class Targets(NamedTuple):
 
 
 def style_targets(
-    styles: Iterable[Features], content: Features, recipe: Recipe
+    styles: Iterable[Statistics], content: Statistics, recipe: Recipe
 ) -> dict[str, Tensor]:
     """Returns the styles' Gram matrices, brought to the content image's number of positions.
 
@@ -188,31 +255,30 @@ def style_targets(
     for another brightness of the activations. A mean Gram needs nothing.
 
     Args:
-        styles: Features of each style image; they may differ in size. They are looked at one
+        styles: Statistics of each style image; they may differ in size. They are looked at one
             after the other, so a generator needs the memory of one.
-        content: Features of the content image.
+        content: Statistics of the content image; only their number of positions is looked at.
         recipe: Which layers, and which kind of Gram.
 
     Returns:
         Layer to float32 [K, N, N].
     """
-    layers = [layer for layer, _ in recipe.style_layers]
-    means = [
-        {layer: gram_matrix(features[layer], kind="mean")[0] for layer in layers}
-        for features in styles
-    ]
-    scales = {
-        layer: _positions(content[layer]) if recipe.gram == "sum" else 1.0 for layer in layers
-    }
-    return {layer: scales[layer] * tf.stack([gram[layer] for gram in means]) for layer in layers}
+    scaled: dict[str, list[Tensor]] = {layer: [] for layer, _ in recipe.style_layers}
+    for style in styles:
+        for layer, grams in scaled.items():
+            gram = style.grams[layer][0]
+            if recipe.gram == "sum":
+                gram = content.positions[layer] * (gram / style.positions[layer])
+            grams.append(gram)
+    return {layer: tf.stack(grams) for layer, grams in scaled.items()}
 
 
-def style_distances(styles: Mapping[str, Tensor], content: Features, recipe: Recipe) -> Tensor:
+def style_distances(styles: Mapping[str, Tensor], content: Statistics, recipe: Recipe) -> Tensor:
     """Returns the style loss of every style's Gram matrices against every other's.
 
     Args:
         styles: From `style_targets`.
-        content: Features of the content image; only their number of positions is looked at.
+        content: Statistics of the content image; only their number of positions is looked at.
         recipe: Which layers, weights and reduction.
 
     Returns:
@@ -225,7 +291,7 @@ def style_distances(styles: Mapping[str, Tensor], content: Features, recipe: Rec
                 styles[layer][:, tf.newaxis],
                 styles[layer][tf.newaxis],
                 reduction=recipe.style_reduction,
-                positions=_positions(content[layer]),
+                positions=content.positions[layer],
             )
             for layer, weight in recipe.style_layers
         ]
@@ -233,7 +299,7 @@ def style_distances(styles: Mapping[str, Tensor], content: Features, recipe: Rec
 
 
 def make_targets(
-    content: Features,
+    content: Statistics,
     styles: Mapping[str, Tensor],
     recipe: Recipe,
     *,
@@ -244,7 +310,7 @@ def make_targets(
     """Puts together what a run is measured against.
 
     Args:
-        content: Features of the content image.
+        content: Statistics of the content image.
         styles: From `style_targets`.
         recipe: Whose layers, alpha and beta are used.
         gamma: Share g_k of each style, in sum 1.
@@ -270,7 +336,7 @@ def make_targets(
     else:
         weight, mixed = shares, dict(styles)
     return Targets(
-        content={layer: tf.cast(content[layer], tf.float32) for layer, _ in recipe.content_layers},
+        content={layer: tf.cast(of, tf.float32) for layer, of in content.content.items()},
         styles=dict(styles),
         mixed=mixed,
         shares=tf.constant(shares, tf.float32),
@@ -304,7 +370,7 @@ def _scales(regions: Regions | None, gamma: Sequence[float]) -> list[float]:
 
 
 def mixed_losses(
-    features: Features, targets: Targets, recipe: Recipe
+    picture: Statistics, targets: Targets, recipe: Recipe
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns what to differentiate, and every loss by name.
 
@@ -323,7 +389,7 @@ def mixed_losses(
     of them), the Gram matrices differ, and each is compared with its own style's.
 
     Args:
-        features: Those of the picture, [1, H, W, N] each.
+        picture: Statistics of the picture, taken with the targets' `regions`.
         targets: From `make_targets`.
         recipe: Which layers, weights and reductions.
 
@@ -332,24 +398,16 @@ def mixed_losses(
         "style_1" .. "style_K" and "total", float32 [] each, the styles' without g, sigma and
         beta, each over its own region.
     """
-    grams = {
-        layer: gram_matrix(
-            features[layer],
-            kind=recipe.gram,
-            region=as_seen(targets.regions, *features[layer].shape[1:3]),
-        )
-        for layer in targets.styles
-    }
 
     def style(against: Mapping[str, Tensor]) -> Tensor:
         return tf.add_n(
             [
                 weight
                 * style_loss(
-                    grams[layer],
+                    picture.grams[layer],
                     against[layer],
                     reduction=recipe.style_reduction,
-                    positions=_positions(features[layer]),
+                    positions=picture.positions[layer],
                 )
                 for layer, weight in recipe.style_layers
             ]
@@ -359,10 +417,10 @@ def mixed_losses(
         [
             weight
             * content_loss(
-                features[layer],
+                picture.content[layer],
                 targets.content[layer],
                 reduction=recipe.content_reduction,
-                region=as_seen(targets.painted, *features[layer].shape[1:3]),
+                region=as_seen(targets.painted, *targets.content[layer].shape[1:3]),
             )[0]
             for layer, weight in recipe.content_layers
         ]

@@ -19,6 +19,7 @@ import numpy as np
 from mnst._tensorflow import keras, tf
 from mnst.losses import Targets, Tensor, mixed_losses
 from mnst.recipes import Recipe
+from mnst.tiling import Losses, Tiled, Whole
 
 # A photo, [1, H, W, 3], and what is kept of it, [1, H, W, 1]; None is nothing.
 Kept = tuple[Tensor, Tensor] | None
@@ -84,23 +85,28 @@ class Trainer:
         recipe: Losses and optimiser.
         height: Of the picture, in pixels.
         width: Of the picture, in pixels.
+        tile: Side of the tiles that a step looks at one after the other, in pixels; None looks at
+            the whole picture at once. See `mnst.tiling`.
 
     Attributes:
+        view: A `Whole`, or a `Tiled`, which measures pictures.
         image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
             is painted beneath them.
         schedule: Keras' ExponentialDecay of the learning rate.
         optimizer: Keras' Adam with that schedule.
-        train_step: A `tf.function`: one step of the optimiser.
-        measure: A `tf.function`: the losses of a picture, without a step.
+        train_step: One step of the optimiser; a `tf.function`, unless in tiles.
+        measure: The losses of a picture, without a step; a `tf.function`, unless in tiles.
 
     Example:
         A loop of one's own; `content` and `style` are images from `mnst.load_image`:
 
         >>> recipe = mnst.ARTICLE  # doctest: +SKIP
         >>> extractor = mnst.vgg_layers(recipe.layers)  # doctest: +SKIP
-        >>> features = extractor(content)  # doctest: +SKIP
-        >>> grams = mnst.style_targets([extractor(style)], features, recipe)  # doctest: +SKIP
-        >>> targets = mnst.make_targets(features, grams, recipe, gamma=[1], sigma=[1])
+        >>> photo, painting = (  # doctest: +SKIP
+        ...     mnst.statistics(extractor(image), recipe) for image in (content, style)
+        ... )
+        >>> grams = mnst.style_targets([painting], photo, recipe)  # doctest: +SKIP
+        >>> targets = mnst.make_targets(photo, grams, recipe, gamma=[1], sigma=[1])
         ... # doctest: +SKIP
         >>> trainer = mnst.Trainer(extractor, recipe, *content.shape[1:3])  # doctest: +SKIP
         >>> for record in trainer.run(content, targets, steps=100):  # doctest: +SKIP
@@ -108,10 +114,18 @@ class Trainer:
     """
 
     def __init__(
-        self, extractor: Callable[[Tensor], Any], recipe: Recipe, height: int, width: int
+        self,
+        extractor: Callable[[Tensor], Any],
+        recipe: Recipe,
+        height: int,
+        width: int,
+        *,
+        tile: int | None = None,
     ) -> None:
-        self.extractor = extractor
         self.recipe = recipe
+        self.view = (
+            Whole(extractor, recipe) if tile is None else Tiled(extractor, recipe, tile=tile)
+        )
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
         self.schedule = keras.optimizers.schedules.ExponentialDecay(
             recipe.learning_rate, recipe.decay_steps, recipe.decay_rate
@@ -125,8 +139,12 @@ class Trainer:
         self.optimizer.build([self.image])
         # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
         # "frequent retracing" where somebody paints one picture after the other.
-        self.train_step = tf.function(functools.partial(self._train_step))
-        self.measure = tf.function(functools.partial(self._measure))
+        self._update = tf.function(functools.partial(self._optimize))
+        if tile is None:
+            self.train_step = tf.function(functools.partial(self._train_step))
+            self.measure = tf.function(functools.partial(self._measure))
+        else:  # many short steps, each of them compiled
+            self.train_step, self.measure = self._train_step, self._measure
 
     def run(
         self,
@@ -185,21 +203,21 @@ class Trainer:
                 variable.assign(keras.ops.zeros_like(variable))
         self.optimizer.iterations.assign(warm)
 
-    def _train_step(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, Tensor]]:
-        painting = tf.identity(self.image.value)
-        with tf.GradientTape() as tape:
-            tape.watch(painting)
-            image = _picture(painting, kept)
-            objective, losses = mixed_losses(self.extractor(image), targets, self.recipe)
-        gradient = tape.gradient(objective, painting)
-        self.optimizer.apply([gradient], [self.image])
-        self.image.assign(tf.clip_by_value(self.image.value, 0.0, 255.0))
+    def _train_step(self, targets: Targets, kept: Kept) -> tuple[Tensor, Losses]:
+        image = _picture(tf.identity(self.image.value), kept)
+        gradient, losses = self.view.gradient(image, targets)
+        self._update(gradient if kept is None else (1.0 - kept[1]) * gradient)
         return image, _with_picture(losses, image)
 
-    def _measure(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, Tensor]]:
+    def _measure(self, targets: Targets, kept: Kept) -> tuple[Tensor, Losses]:
         image = _picture(tf.identity(self.image.value), kept)
-        _, losses = mixed_losses(self.extractor(image), targets, self.recipe)
+        seen = self.view.statistics(image, regions=targets.regions)
+        _, losses = mixed_losses(seen, targets, self.recipe)
         return image, _with_picture(losses, image)
+
+    def _optimize(self, gradient: Tensor) -> None:
+        self.optimizer.apply([gradient], [self.image])
+        self.image.assign(tf.clip_by_value(self.image.value, 0.0, 255.0))
 
 
 def _picture(painting: Tensor, kept: Kept) -> Tensor:
@@ -219,7 +237,7 @@ def _as_tensors(photo: Any, mask: Any) -> Kept:
     return tf.constant(photo, tf.float32), tf.constant(mask, tf.float32)
 
 
-def _with_picture(losses: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
+def _with_picture(losses: Losses, image: Tensor) -> Losses:
     """Adds a number that is finite if the picture is.
 
     The losses do not tell: TensorFlow's ReLU makes a 0 of NaN on some devices, and an overflow in
@@ -228,6 +246,6 @@ def _with_picture(losses: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]
     return {**losses, "picture": tf.reduce_mean(image)}
 
 
-def _to_floats(losses: dict[str, Tensor]) -> dict[str, float]:
+def _to_floats(losses: Losses) -> dict[str, float]:
     values = tf.stack(list(losses.values())).numpy()  # one copy from the device, not one a loss
     return dict(zip(losses, values.tolist(), strict=True))

@@ -194,28 +194,19 @@ class StyleTransfer:
 
         # All that was given is checked; from here on it takes time.
         from mnst import losses, training
-        from mnst._tensorflow import tf
 
         self.device = devices.device_name()
         self.precision = devices.resolve_precision(precision)
         self._source = fetch_weights(self._source)
         self._weights_hash = sha256(self._source.path)
         extractor = features.build_layers(self.recipe.layers, self._source, self.precision)
-        # Compiled, as in the step: op by op, bfloat16 activations are rounded more often, and the
-        # content image would not have the features that the step sees. Styles of other sizes share
-        # a second tracing.
-        self._extract = tf.function(extractor, reduce_retracing=True)
-        of_content = self._extract(self.content)
-        self._grams = losses.style_targets(
-            map(self._extract, style_images), of_content, self.recipe
-        )
-        self._content_features = {
-            layer: of_content[layer] for layer, _ in self.recipe.content_layers
-        }
-        self.start_losses = self._measured(of_content)
-        between = losses.style_distances(self._grams, of_content, self.recipe)
+        self._trainer = training.Trainer(extractor, self.recipe, height, width)
+        look = self._trainer.view.statistics
+        self._photo = look(self.content)
+        self._grams = losses.style_targets(map(look, style_images), self._photo, self.recipe)
+        self.start_losses = self._style_losses(self.content)
+        between = losses.style_distances(self._grams, self._photo, self.recipe)
         self.style_distances: np.ndarray = between.numpy()
-        self._trainer = training.Trainer(extractor, self.recipe, *self.content.shape[1:3])
 
     def run(
         self,
@@ -328,7 +319,7 @@ class StyleTransfer:
                 f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
                 f"{width} x {height}"
             )
-        return self._measured(self._extract(pixels))
+        return self._style_losses(pixels)
 
     @property
     def _guided(self) -> Regions | None:
@@ -347,7 +338,7 @@ class StyleTransfer:
         from mnst import losses
 
         return losses.make_targets(
-            self._content_features,
+            self._photo,
             self._grams,
             recipe,
             gamma=gamma,
@@ -355,16 +346,15 @@ class StyleTransfer:
             regions=self._guided,
         )
 
-    def _measured(self, of_picture: Any) -> tuple[float, ...]:
-        """Returns L_style_k of a picture, given its features."""
+    def _style_losses(self, image: np.ndarray) -> tuple[float, ...]:
         from mnst import losses
 
         styles = range(1, self._styles + 1)
-        equal, ones = [1 / self._styles] * self._styles, [1.0] * self._styles
-        targets = losses.make_targets(
-            of_picture, self._grams, self.recipe, gamma=equal, sigma=ones, regions=self._guided
+        targets = self._targets(
+            self.recipe, [1 / self._styles] * self._styles, [1.0] * self._styles
         )
-        _, named = losses.mixed_losses(of_picture, targets, self.recipe)
+        seen = self._trainer.view.statistics(image, regions=targets.regions)
+        _, named = losses.mixed_losses(seen, targets, self.recipe)
         return tuple(float(named[f"style_{k}"]) for k in styles)
 
     def _start(self, init: Any, seed: int) -> tuple[np.ndarray, str]:

@@ -5,7 +5,7 @@ import pytest
 
 import mnst
 from mnst._tensorflow import keras, tf
-from mnst.losses import make_targets, mixed_losses, style_targets
+from mnst.losses import make_targets, mixed_losses, statistics, style_targets
 from mnst.regions import Regions, halvings, paint_regions
 
 RECIPES = [mnst.ARTICLE, mnst.PAPER, mnst.TUTORIAL]
@@ -100,10 +100,11 @@ def losses64(recipe, of_x, of_content, of_styles, gamma, sigma, regions=None):
 
 
 def measure(extractor, recipe, x, content, styles, gamma, sigma, regions=None):
-    of_content = extractor(content)
-    grams = style_targets(map(extractor, styles), of_content, recipe)
-    targets = make_targets(of_content, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
-    return mixed_losses(extractor(x), targets, recipe)
+    photo, *paintings = (statistics(extractor(one), recipe) for one in (content, *styles))
+    grams = style_targets(paintings, photo, recipe)
+    targets = make_targets(photo, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
+    picture = statistics(extractor(x), recipe, regions=targets.regions)
+    return mixed_losses(picture, targets, recipe)
 
 
 def test_gram_is_the_paper_s_equation_3(rng):
@@ -264,8 +265,9 @@ def test_a_larger_style_has_the_same_target_per_position(tiles):
     }
     tiled = {name: np.tile(f, (1, *tiles, 1)) for name, f in features.items()}
     content = {name: np.zeros((1, 5, 9, 3), np.float32) for name in features}
-    small = style_targets([features], content, recipe)
-    large = style_targets([tiled], content, recipe)
+    photo = statistics(content, recipe)
+    small = style_targets([statistics(features, recipe)], photo, recipe)
+    large = style_targets([statistics(tiled, recipe)], photo, recipe)
     for layer in small:
         np.testing.assert_allclose(small[layer], large[layer], rtol=1e-5)
         np.testing.assert_allclose(small[layer][0], gram64(features[layer]) * 45 / 24, rtol=1e-5)
@@ -341,12 +343,14 @@ def test_the_gradient_over_regions_agrees_with_finite_differences(
 def features_gradient(recipe, features, content, styles, gamma, regions):
     """The gradient of the objective with respect to the activations themselves, by layer."""
     sigma = (1,) * len(styles)
-    grams = style_targets(styles, content, recipe)
-    targets = make_targets(content, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
+    photo, *paintings = (statistics(one, recipe) for one in (content, *styles))
+    grams = style_targets(paintings, photo, recipe)
+    targets = make_targets(photo, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
     watched = {name: tf.constant(f) for name, f in features.items()}
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        objective, _ = mixed_losses(watched, targets, recipe)
+        picture = statistics(watched, recipe, regions=targets.regions)
+        objective, _ = mixed_losses(picture, targets, recipe)
     return {name: g.numpy() for name, g in tape.gradient(objective, watched).items()}
 
 
@@ -429,16 +433,19 @@ def test_nothing_is_measured_where_the_photo_is_kept(activations):
     recipe = recipe_on_tiny(mnst.ARTICLE)
     picture, content, styles = activations
     left, _ = halves()
-    grams = style_targets(styles, content, recipe)
+    photo, *paintings = (statistics(one, recipe) for one in (content, *styles))
+    grams = style_targets(paintings, photo, recipe)
     regions = paint_regions(left, None, 2)
-    targets = make_targets(content, grams, recipe, gamma=(0.3, 0.7), sigma=(1, 1), regions=regions)
+    targets = make_targets(photo, grams, recipe, gamma=(0.3, 0.7), sigma=(1, 1), regions=regions)
     kept = {name: halvings(left[None])[level][0] > 0 for level, name in enumerate(picture)}
     changed = {
         name: f + 100 * kept[name][..., np.newaxis].astype(np.float32)
         for name, f in picture.items()
     }
-    _, before = mixed_losses(picture, targets, recipe)
-    _, after = mixed_losses(changed, targets, recipe)
+    (_, before), (_, after) = (
+        mixed_losses(statistics(one, recipe, regions=targets.regions), targets, recipe)
+        for one in (picture, changed)
+    )
     assert {k: float(v) for k, v in after.items()} == {k: float(v) for k, v in before.items()}
 
 
