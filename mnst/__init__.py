@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         style_targets,
     )
     from mnst.mixing import loss_ratio, relative_improvement
+    from mnst.planning import Plan, plan
     from mnst.recipes import ARTICLE, PAPER, TUTORIAL, Recipe
     from mnst.segmentation import Segmentation, SegmentationModel, composite, load_mask, segment
     from mnst.sweeps import Sweep, sweep
@@ -54,6 +55,7 @@ _ROOMS = {
         "style_targets",
     ),
     "mixing": ("loss_ratio", "relative_improvement"),
+    "planning": ("Plan", "plan"),
     "recipes": ("ARTICLE", "PAPER", "TUTORIAL", "Recipe"),
     "segmentation": ("Segmentation", "SegmentationModel", "composite", "load_mask", "segment"),
     "sweeps": ("Sweep", "sweep"),
@@ -72,6 +74,7 @@ __all__ = [
     "Crossfade",
     "Crossfader",
     "DivergenceError",
+    "Plan",
     "Recipe",
     "Result",
     "Segmentation",
@@ -91,6 +94,7 @@ __all__ = [
     "load_mask",
     "loss_ratio",
     "make_targets",
+    "plan",
     "read_settings",
     "relative_improvement",
     "save_image",

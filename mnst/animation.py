@@ -80,6 +80,7 @@ def crossfade(
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> Crossfade:
     """Paints the way from style 2 to style 1, frame by frame.
@@ -105,6 +106,7 @@ def crossfade(
         backbone: Which network measures.
         weights: Path of its weights.
         precision: What it computes in.
+        memory: What it may take.
         progress: Show progress on standard error.
 
     Returns:
@@ -136,6 +138,7 @@ def crossfade(
         backbone=backbone,
         weights=weights,
         precision=precision,
+        memory=memory,
     )
     results = [transfer.run(gamma=0.0, sigma=sigma, init=start, seed=seed, progress=progress)]
     for gamma in gammas[1:]:

@@ -156,6 +156,7 @@ def calibrate(
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
+    memory: int | str | None = None,
     callback: Callable[[StepRecord], object] | None = None,
     progress: bool = True,
 ) -> Calibration:
@@ -183,6 +184,7 @@ def calibrate(
         backbone: Which network measures.
         weights: Path of its weights.
         precision: What it computes in.
+        memory: What it may take.
         callback: Called with every `StepRecord`.
         progress: Show progress on standard error.
 
@@ -213,6 +215,7 @@ def calibrate(
         backbone=backbone,
         weights=weights,
         precision=precision,
+        memory=memory,
     )
     return calibrate_transfer(
         transfer,

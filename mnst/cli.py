@@ -23,6 +23,7 @@ from mnst.animation import check_animation, crossfade
 from mnst.calibration import calibrate
 from mnst.distillation import distill
 from mnst.errors import one_line
+from mnst.planning import plan
 from mnst.recipes import RECIPES
 from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Classes, Segmentation, find_model, segment
 from mnst.sweeps import sweep
@@ -106,6 +107,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": f"the network's weights; else {VGG19_VARIABLE}, a download, or those inside mnst",
     },
     "precision": {"metavar": "P", "help": f"one of {', '.join(devices.PRECISIONS)}"},
+    "memory": {
+        "metavar": "BYTES",
+        "help": "what it may take, such as 8GB; larger pictures are painted in tiles",
+    },
     "progress": {
         "action": argparse.BooleanOptionalAction,
         "help": "show progress on standard error",
@@ -177,6 +182,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(command, "where to write the animation: .gif, .webp, .mp4")
     _add_options(command, crossfade)
     command.set_defaults(run=_crossfade)
+
+    command = commands.add_parser("plan", help="say what painting a photo would take")
+    command.add_argument("photo", help="a path or an http(s) address")
+    _add_options(command, plan)
+    command.set_defaults(run=_plan)
 
     command = commands.add_parser("segment", help="find people in a photo, and make masks")
     command.add_argument("photo", help="a path or an http(s) address")
@@ -309,6 +319,11 @@ def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
     result.save(output)
     print(f"{output}: {_summary(result)}")
     return 0 if result.completed else INTERRUPTED
+
+
+def _plan(photo: str, **options: Any) -> int:
+    print(plan(photo, **options))
+    return 0
 
 
 def _calibrate(photo: str, styles: list[str], **options: Any) -> int:

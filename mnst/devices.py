@@ -109,6 +109,19 @@ def _gpu_details() -> dict[str, object] | None:
     return dict(tf.config.experimental.get_device_details(gpus[0])) if gpus else None
 
 
+def gpu_memory() -> int | None:
+    """Returns the bytes of memory of the GPU that TensorFlow uses; None if it uses none."""
+    if _gpu_details() is None:
+        return None
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    asked = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    # In MiB. Which of several TensorFlow has taken does not show here: the smallest is safe.
+    return min(map(int, listed)) * 2**20 if listed else None
+
+
 def _has_bfloat16() -> bool:
     details = _gpu_details()
     if details is not None:

@@ -114,8 +114,11 @@ class Recipe:
 
         Those are given to every run; the rest is built into the compiled step.
         """
-        free = {"name": "", "alpha": 1.0, "beta": 1.0, "init": "content", "steps": 1}
-        return self.replace(**free) == other.replace(**free)
+        return self.of_trainer() == other.of_trainer()
+
+    def of_trainer(self) -> Recipe:
+        """Returns the recipe without what is given to every run."""
+        return self.replace(name="", alpha=1.0, beta=1.0, init="content", steps=1)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the recipe as plain values that JSON can hold; `Recipe(**d)` gives it back."""

@@ -263,6 +263,7 @@ def sweep(
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
+    memory: int | str | None = None,
     folder: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: bool = True,
@@ -291,6 +292,7 @@ def sweep(
         backbone: Which network measures.
         weights: Path of its weights.
         precision: What it computes in.
+        memory: What it may take.
         folder: Where to keep every run as soon as it is finished: its picture, and its history as
             JSON. A sweep that finds a run there does not do it again; one that was not written
             whole, it does. At the end, sweep.csv, sweep.json and the contact sheet grid.png are
@@ -322,6 +324,7 @@ def sweep(
         "backbone": backbone,
         "weights": weights,
         "precision": precision,
+        "memory": memory,
     }
     kept = {"keep": keep, "only": only, "mask": mask}
     run = {"sigma": sigma, "init": init, "seed": seed}
@@ -394,7 +397,9 @@ def _tasks(
     tasks = []
     for index, (content, mask) in enumerate(zip(contents, masks, strict=True)):
         masked = {**scene, "mask": mask}
-        scene_key = _digest(content, *pictures, mask, {**scene, "weights": network}, __version__)
+        scene_key = _digest(
+            content, *pictures, mask, {**scene, "weights": network, "memory": None}, __version__
+        )
         for recipe, share in itertools.product(recipes, gammas):
             key = _digest(scene_key, recipe.as_dict(), share, *run.values())
             tasks.append(

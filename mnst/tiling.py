@@ -107,6 +107,18 @@ class Tiled:
             gradient = block.backward(given.pop(), targets.regions, of_sums, of_maps)
         return tf.constant(gradient), losses
 
+    def work(self, height: int, width: int) -> float:
+        """Returns how much is computed in a step, as a multiple of what an untiled one takes.
+
+        Forward and back cost the same; here it goes forward twice.
+        """
+        whole = in_tiles = 0.0
+        for block in self._blocks:
+            whole += block.multiplications * height * width
+            in_tiles += block.multiplications * block.area(height, width)
+            height, width = height // 2, width // 2
+        return 1.5 * in_tiles / whole
+
     def _forward(
         self, image: Any, regions: Sequence[Tensor]
     ) -> tuple[Statistics, list[np.ndarray]]:
@@ -153,6 +165,7 @@ class _Block:
         style: Style layers in it.
         content: Content layers in it.
         ahead: The pool that the next block is given; None in the last.
+        multiplications: Of its convolutions, for each position.
     """
 
     def __init__(self, model: keras.Model, ahead: str | None, recipe: Recipe, tile: int) -> None:
@@ -162,14 +175,15 @@ class _Block:
         self.content = [layer for layer, _ in recipe.content_layers if layer in model.output]
         pools = {one.name for one in model.layers if isinstance(one, keras.layers.MaxPooling2D)}
         self._scales = {name: 2 if name in pools else 1 for name in model.output}
-        kernels = [one.kernel_size for one in model.layers if isinstance(one, keras.layers.Conv2D)]
-        seen = sum(max(kernel) // 2 for kernel in kernels)
+        kernels = [one.kernel.shape for one in model.layers if isinstance(one, keras.layers.Conv2D)]
+        self.multiplications = sum(map(math.prod, kernels))
+        seen = sum(max(kernel[:2]) // 2 for kernel in kernels)
         # Even, so that in a tile the pool takes the same positions together as in the picture.
         self._halo = seen + seen % 2
         channels = max(one.shape[-1] for one in model.output.values())
         self._side = max(int(tile * math.sqrt(64 / channels)), 4 * self._halo)
-        self._look = tf.function(self._look_at, reduce_retracing=True)
-        self._pull = tf.function(self._pull_back, reduce_retracing=True)
+        self._look = _for_any_size(self._look_at)
+        self._pull = _for_any_size(self._pull_back)
 
     def forward(
         self, given: np.ndarray, regions: Sequence[Tensor]
@@ -183,7 +197,7 @@ class _Block:
         counts = self._counts(given, regions)
         sums: dict[str, Tensor] = {}
         maps: dict[str, np.ndarray] = {}
-        for tile in self._tiles(given):
+        for tile in self._tiles(*given.shape[1:3]):
             parts, cores = self._look(given[tile.around], tile.inner(), self._cut(counts, tile))
             for layer, part in parts.items():
                 sums[layer] = sums[layer] + part if layer in sums else part
@@ -212,7 +226,7 @@ class _Block:
         counts = self._counts(given, regions)
         gradient = np.zeros_like(given)
         of_style = {layer: of_sums[layer] for layer in self.style}
-        for tile in self._tiles(given):
+        for tile in self._tiles(*given.shape[1:3]):
             upstream = of_style, self._cut(of_maps, tile)
             cut = self._cut(counts, tile)
             part = self._pull(given[tile.around], tile.inner(), cut, upstream)
@@ -220,9 +234,15 @@ class _Block:
             gradient[tile.around] += part.numpy()
         return gradient
 
-    def _tiles(self, given: np.ndarray) -> Iterator[_Tile]:
+    def area(self, height: int, width: int) -> int:
+        """Returns how many positions of such a map are looked at, tile by tile."""
+        around = [tile.around[1:] for tile in self._tiles(height, width)]
+        return sum(
+            (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in around
+        )
+
+    def _tiles(self, height: int, width: int) -> Iterator[_Tile]:
         """Cuts a map into tiles of nearly one size, each with a halo as far as the map goes."""
-        height, width = given.shape[1:3]
         for rows, above_and_below in _spans(height, self._side, self._halo):
             for columns, beside in _spans(width, self._side, self._halo):
                 yield _Tile(rows, columns, (slice(None), above_and_below, beside))
@@ -289,6 +309,21 @@ def _cut_at_pools(extractor: keras.Model) -> list[tuple[keras.Model, str | None]
             blocks.append((keras.Model(given, outputs), layer.name))
             given, outputs = layer.output, {}
     return [*blocks, (keras.Model(given, outputs), None)]
+
+
+def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of tensors, [B, H, W, N] or [R, H, W], once for all H and W."""
+    compiled = tf.function(function)
+
+    def call(*given: Any) -> Any:
+        return compiled.get_concrete_function(*tf.nest.map_structure(_spec, given))(*given)
+
+    return call
+
+
+def _spec(given: Any) -> tf.TensorSpec:
+    shape = [None if axis in (1, 2) else size for axis, size in enumerate(given.shape)]
+    return tf.TensorSpec(shape, tf.as_dtype(given.dtype))
 
 
 def _spans(length: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:

@@ -122,6 +122,7 @@ class Trainer:
         *,
         tile: int | None = None,
     ) -> None:
+        self.extractor = extractor
         self.recipe = recipe
         self.view = (
             Whole(extractor, recipe) if tile is None else Tiled(extractor, recipe, tile=tile)
@@ -172,7 +173,10 @@ class Trainer:
         Raises:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
         """
-        self._reset(start, warm)
+        self.image.assign(start)
+        if not warm:
+            self.forget()
+        self.optimizer.iterations.assign(warm)
         kept = None if keep is None else _as_tensors(*keep)
         best = None
         began = time.perf_counter()
@@ -196,12 +200,10 @@ class Trainer:
                 best = record
             yield record
 
-    def _reset(self, start: Any, warm: int) -> None:
-        self.image.assign(start)
-        if not warm:
-            for variable in self.optimizer.variables:
-                variable.assign(keras.ops.zeros_like(variable))
-        self.optimizer.iterations.assign(warm)
+    def forget(self) -> None:
+        """Forgets what the optimiser remembers of earlier steps."""
+        for variable in self.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
 
     def _train_step(self, targets: Targets, kept: Kept) -> tuple[Tensor, Losses]:
         image = _picture(tf.identity(self.image.value), kept)

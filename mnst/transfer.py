@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from numbers import Integral
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from mnst import __version__, devices, features, images, mixing
+from mnst import __version__, devices, features, images, mixing, planning
 from mnst.plots import axes, log_axis
 from mnst.progress import (
     Logs,
@@ -29,9 +31,12 @@ from mnst.weights import fetch_weights, find_weights, sha256
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mnst.training import StepRecord
+    from mnst.training import StepRecord, Trainer
 
 Localize = Literal["guided", "composite"]
+
+# The trainer that was used last, by its kind, while nobody uses it.
+_SPARE: dict[Hashable, Trainer] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +143,13 @@ class StyleTransfer:
         backbone: "auto" or "vgg19".
         weights: Path of the backbone's weights; `find_weights` says where they come from else.
         precision: "float32", "bfloat16", or "auto", which is what the hardware is fast in.
+        memory: What the run may take; as in `stylize`.
 
     Attributes:
         start_losses: L_style_k(c), the style losses of the content image, one per style.
         regions: Where the styles may paint, `mnst.regions.Regions`; None without masks.
         style_distances: The style loss of style j's Gram matrices against style k's, [K, K].
+        tile: Side of the tiles that the picture is painted in, in pixels; None is as a whole.
 
     Raises:
         ValueError: If an option or a picture is out of range.
@@ -172,8 +179,10 @@ class StyleTransfer:
         backbone: str = "auto",
         weights: str | os.PathLike[str] | None = None,
         precision: str = "auto",
+        memory: int | str | None = None,
     ) -> None:
         devices.check_precision(precision)
+        allowed = planning.parse_memory(memory)
         check_masks(keep, only, mask, style_masks, localize)
         self.recipe = get_recipe(recipe)
         smallest = features.minimum_side(self.recipe.layers)
@@ -193,14 +202,17 @@ class StyleTransfer:
         )
 
         # All that was given is checked; from here on it takes time.
-        from mnst import losses, training
+        from mnst import losses
 
         self.device = devices.device_name()
         self.precision = devices.resolve_precision(precision)
+        # Styles are measured in the same tiles.
+        tall, wide = max((self.content, *style_images), key=np.size).shape[1:3]
+        limit = planning.memory_limit() if allowed is None else allowed
+        self.tile = planning.find_tile(tall, wide, self.precision, limit)
         self._source = fetch_weights(self._source)
         self._weights_hash = sha256(self._source.path)
-        extractor = features.build_layers(self.recipe.layers, self._source, self.precision)
-        self._trainer = training.Trainer(extractor, self.recipe, height, width)
+        self._trainer = self._borrow_trainer()
         look = self._trainer.view.statistics
         self._photo = look(self.content)
         self._grams = losses.style_targets(map(look, style_images), self._photo, self.recipe)
@@ -281,6 +293,24 @@ class StyleTransfer:
             raise
         assert last is not None  # a run yields its start, if nothing else
         return _result(last, history, self.start_losses, settings, steps)
+
+    def _borrow_trainer(self) -> Trainer:
+        """Returns the last trainer that nobody uses any more, if it is of the same kind, or else a
+        new one: to load the network and to compile the step takes seconds.
+        """
+        from mnst.training import Trainer
+
+        height, width = self.content.shape[1:3]
+        layers, network = self.recipe.layers, (self._source.backbone, self._weights_hash)
+        kind = (self.recipe.of_trainer(), height, width, self.tile, self.precision, *network)
+        trainer = _SPARE.pop(kind, None)
+        _SPARE.clear()
+        if trainer is None:
+            extractor = features.build_layers(layers, self._source, self.precision)
+            trainer = Trainer(extractor, self.recipe, height, width, tile=self.tile)
+        trainer.forget()
+        weakref.finalize(self, _SPARE.__setitem__, kind, trainer).atexit = False
+        return trainer
 
     def _same_losses(self, recipe: Recipe) -> Recipe:
         if not recipe.shares_a_trainer_with(self.recipe):
@@ -390,6 +420,7 @@ class StyleTransfer:
             "backbone": self._source.backbone,
             "weights": {"origin": self._source.origin, "sha256": self._weights_hash},
             "precision": self.precision,
+            "tile": self.tile,
             "device": self.device,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
@@ -404,6 +435,12 @@ class StyleTransfer:
             "regions": [round(area, 4) for area in self.regions.areas.tolist()],
         }
 
+    @functools.cached_property
+    def _seconds_a_step(self) -> float:
+        height, width = self.content.shape[1:3]
+        extractor = self._trainer.extractor
+        return planning.seconds_a_step(extractor, self.recipe, height, width, self.tile)
+
     def _heading(self, shares: Sequence[float], steps: int) -> list[str]:
         height, width = self.content.shape[1:3]
         listed = ", ".join(f"{share:.3g}" for share in shares)
@@ -416,6 +453,12 @@ class StyleTransfer:
             lines.append(f"{localized['by']}: {localized['kept']:.1%} of the pixels are kept")
         elif self._asked_to_keep:
             lines.append("nothing of the photo is kept")
+        if self.tile is not None:
+            taken = planning.memory_needed(height, width, self.precision, self.tile)
+            lines.append(
+                f"{planning.tiles_named(self.tile)}, at most {taken / 1e9:.1f} GB of memory, "
+                f"about {planning.duration(steps * self._seconds_a_step)}"
+            )
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
         return lines
@@ -440,6 +483,7 @@ def stylize(
     backbone: str = "auto",
     weights: str | os.PathLike[str] | None = None,
     precision: str = "auto",
+    memory: int | str | None = None,
     callback: Callable[[StepRecord], object] | None = None,
     preview: int | None = None,
     progress: bool = True,
@@ -484,6 +528,9 @@ def stylize(
             MNST_VGG19_WEIGHTS is taken, or Keras' cache, or Keras' download.
         precision: What the network computes in: "float32", "bfloat16", or "auto", which is
             bfloat16 where the hardware multiplies it faster. Losses are float32 always.
+        memory: What the run may take: bytes, or a text such as "8GB". A picture that takes more is
+            painted in tiles, to the same numbers, but for rounding, in about half as much time
+            again. None is most of what is free: of the GPU's memory, or else the machine's.
         callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
             to end the run early.
         preview: Show the picture in the notebook, and refresh it in place after every so many
@@ -532,6 +579,7 @@ def stylize(
         backbone=backbone,
         weights=weights,
         precision=precision,
+        memory=memory,
     )
     return transfer.run(
         gamma=gamma,

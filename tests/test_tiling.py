@@ -1,16 +1,19 @@
-"""Tiles against the picture as a whole, on VGG19's own shape with random weights."""
+"""Tiles against the picture as a whole, on networks of VGG19's shape."""
 
 import numpy as np
 import pytest
+from scenes import options
 
 import mnst
-from mnst._tensorflow import tf
-from mnst.losses import make_targets, style_targets
+from mnst import planning, tiling
+from mnst._tensorflow import keras, tf
+from mnst.losses import gram_sum, make_targets, style_targets
 from mnst.regions import paint_regions
-from mnst.tiling import Tiled, Whole
+from mnst.tiling import Tiled, Whole, _spans
 from mnst.training import Trainer
 
-SIDES = [(150, 211), (96, 160), (79, 66)]  # odd at every pool, even at every pool, one tile's
+SIDES = [(150, 211), (160, 96), (79, 66)]  # odd at every pool, even at every pool, hardly a tile
+GAMMA, SIGMA = (0.2, 0.3, 0.5), (1, 2, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -23,52 +26,175 @@ def extractors(random_weights):
 
 
 def picture(height, width, seed=0):
-    """Smooth at some scales, rough at others, as photos are."""
+    """Rough, on a slope of a colour of its own."""
     random = np.random.default_rng(seed)
     rough = random.uniform(0, 255, (height, width, 3))
-    smooth = random.uniform(0, 255, (1, 1, 3)) * np.linspace(0, 1, width)[:, None]
-    return ((rough + 2 * smooth) / 3)[None].astype(np.float32)
+    slope = random.uniform(0, 255, 3) * np.linspace(0, 1, width)[:, np.newaxis]
+    return ((rough + 2 * slope) / 3)[np.newaxis].astype(np.float32)
 
 
-def masks(kind, height, width):
+def regions(kind, height, width):
     """Where each of three styles may paint, with soft edges that cross tiles."""
+    if kind == "everywhere":
+        return None
+    kept = np.zeros((height, width), np.float32)
+    kept[height // 3 : height // 2] = 1
+    if kind == "kept":
+        return paint_regions(kept, None, 3)
     across = np.broadcast_to(np.clip(np.linspace(-1, 2, width), 0, 1), (height, width))
     down = np.broadcast_to(np.clip(np.linspace(2, -1, height), 0, 1)[:, None], (height, width))
-    if kind == "none":
-        return None
-    keep = np.zeros((height, width), np.float32)
-    keep[height // 3 : height // 2] = 1
-    if kind == "keep":
-        return paint_regions(keep, None, 3)
-    return paint_regions(keep, [across, down, None], 3)
+    return paint_regions(kept, [across, down, None], 3)
 
 
-def scene(views, recipe, height, width, regions=None):
-    """The targets of three styles of other sizes, as the first of the views sees them."""
-    photo, *paintings = (
-        views[0].statistics(picture(*sides, seed))
-        for seed, sides in enumerate([(height, width), (90, 70), (64, 131), (47, 33)])
-    )
+def make_scene(view, recipe, height, width, kind):
+    """The targets of three styles of other sizes, as the view sees them."""
+    sizes = [(height, width), (90, 70), (64, 131), (47, 33)]
+    photo, *paintings = (view.statistics(picture(*size, seed)) for seed, size in enumerate(sizes))
     grams = style_targets(paintings, photo, recipe)
-    return make_targets(
-        photo, grams, recipe, gamma=(0.2, 0.3, 0.5), sigma=(1, 2, 0.5), regions=regions
-    )
+    masks = regions(kind, height, width)
+    return make_targets(photo, grams, recipe, gamma=GAMMA, sigma=SIGMA, regions=masks)
 
 
-@pytest.mark.parametrize("kind", ["none", "keep", "each"])
-@pytest.mark.parametrize("sides", SIDES)
-@pytest.mark.parametrize("recipe", [mnst.ARTICLE, mnst.PAPER, mnst.TUTORIAL], ids=lambda r: r.name)
-def test_losses_and_gradient_are_those_of_the_whole_picture(extractors, recipe, sides, kind):
-    views = (
-        Whole(extractors["float32"], recipe),
-        Tiled(extractors["float32"], recipe, tile=64),
-    )
-    targets = scene(views, recipe, *sides, masks(kind, *sides))
+def both(extractor, recipe, sides, kind, tile=64):
+    """The gradient and the losses of a picture, as a whole and in tiles."""
     image = tf.constant(picture(*sides, seed=9))
-    (expected, losses), (gradient, same) = (view.gradient(image, targets) for view in views)
-    assert losses.keys() == same.keys()
-    for name, loss in losses.items():
-        assert float(same[name]) == pytest.approx(float(loss), rel=2e-5), name
-    np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
-    off = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
-    assert off < 1e-5
+    seen = []
+    for view in (Whole(extractor, recipe), Tiled(extractor, recipe, tile=tile)):
+        gradient, losses = view.gradient(image, make_scene(view, recipe, *sides, kind))
+        assert gradient.dtype == tf.float32
+        seen.append((gradient.numpy(), {name: float(loss) for name, loss in losses.items()}))
+    return seen
+
+
+def apart(one, other):
+    return np.linalg.norm(one - other) / np.linalg.norm(one)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sides", "kind"),
+    [
+        (mnst.ARTICLE, SIDES[0], "everywhere"),
+        (mnst.ARTICLE, SIDES[0], "each"),
+        (mnst.ARTICLE, SIDES[1], "kept"),
+        (mnst.PAPER, SIDES[0], "kept"),
+        (mnst.PAPER, SIDES[2], "everywhere"),
+        (mnst.TUTORIAL, SIDES[1], "everywhere"),
+        (mnst.TUTORIAL, SIDES[0], "each"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_losses_and_gradient_are_those_of_the_whole(extractors, recipe, sides, kind):
+    whole, tiled = both(extractors["float32"], recipe, sides, kind)
+    assert tiled[1] == pytest.approx(whole[1], rel=2e-5)
+    assert apart(whole[0], tiled[0]) < 1e-5
+    np.testing.assert_allclose(tiled[0], whole[0], atol=1e-4 * np.abs(whole[0]).max())
+
+
+def test_in_bfloat16_they_are_as_near_as_its_rounding_lets_them(extractors):
+    whole, tiled = both(extractors["bfloat16"], mnst.ARTICLE, SIDES[0], "each")
+    assert tiled[1] == pytest.approx(whole[1], rel=1e-3)
+    assert apart(whole[0], tiled[0]) < 2e-2
+
+
+def test_pools_may_be_content_and_style_layers(random_weights):
+    """The pool that one block ends with is what the next is given."""
+    recipe = mnst.ARTICLE.replace(
+        content_layers={"block2_pool": 1, "block3_conv1": 1},
+        style_layers={"block1_pool": 1, "block2_conv2": 1, "block2_pool": 0.5, "block4_pool": 1},
+    )
+    extractor = mnst.vgg_layers(recipe.layers, weights=random_weights)
+    whole, tiled = both(extractor, recipe, (101, 150), "everywhere")
+    assert tiled[1] == pytest.approx(whole[1], rel=2e-5)
+    assert apart(whole[0], tiled[0]) < 1e-5
+
+
+def test_the_small_network_is_cut_as_well():
+    extractor = mnst.vgg_layers(mnst.ARTICLE.layers, backbone="vgg19-lite")
+    whole, tiled = both(extractor, mnst.ARTICLE, SIDES[0], "kept")
+    assert tiled[1] == pytest.approx(whole[1], rel=2e-5)
+    assert apart(whole[0], tiled[0]) < 1e-5
+
+
+@pytest.mark.parametrize("side", [16, 22, 64])
+@pytest.mark.parametrize("length", [1, 5, 16, 17, 64, 99, 130])
+def test_tiles_cover_a_length_once_and_start_at_even_places(length, side):
+    spans = list(_spans(length, side, 4))
+    own = [place for core, _ in spans for place in range(core.start, core.stop)]
+    assert own == list(range(length))
+    for core, around in spans:
+        assert core.start % 2 == around.start % 2 == 0
+        assert core.stop - core.start <= side + 1
+        assert around.start == max(core.start - 4, 0)
+        assert around.stop == min(core.stop + 4, length)
+
+
+def test_too_small_a_tile_is_refused(extractors):
+    with pytest.raises(ValueError, match="tile is 32: give 64 pixels or more"):
+        Tiled(extractors["float32"], mnst.ARTICLE, tile=32)
+
+
+def test_work_counts_what_the_convolutions_do(extractors):
+    """With one tile it is one more pass forward; halos come on top."""
+    view = Tiled(extractors["float32"], mnst.ARTICLE, tile=1024)
+    assert view.work(200, 160) == 1.5
+    small = Tiled(extractors["float32"], mnst.ARTICLE, tile=64)
+    # Blocks 3 and 4 hold two thirds of it. Block 4 has tiles of 22 with a halo of 4: at least
+    # (30 / 22)^2 in the middle of a large picture.
+    assert 1.5 * 1.4 < small.work(1600, 1600) < 1.5 * 1.9
+
+
+def test_a_run_in_tiles_takes_the_path_of_the_whole(extractors):
+    """With a mask that keeps pixels, which a step mixes into picture and gradient."""
+    content, recipe = picture(70, 101), mnst.ARTICLE.replace(epsilon=1e-3)
+    kept = np.float32(np.indices((70, 101))[1] < 30) * 0.75
+    ends = []
+    for tile in (None, 64):
+        trainer = Trainer(extractors["float32"], recipe, 70, 101, tile=tile)
+        targets = make_scene(trainer.view, recipe, 70, 101, "kept")
+        *_, last = trainer.run(content, targets, steps=4, keep=(content, kept))
+        ends.append(last)
+    assert ends[1].losses == pytest.approx(ends[0].losses, rel=1e-3)
+    # Adam's first steps are as long for a gradient of nothing as for any other.
+    assert np.abs(ends[0].image - ends[1].image).mean() < 0.05
+    assert np.abs(ends[0].image - content).mean() > 5
+
+
+def test_a_run_in_tiles_is_traced_once(extractors, monkeypatch):
+    """Though tiles differ in size, and whatever is run."""
+    summed = []
+    monkeypatch.setattr(tiling, "gram_sum", lambda *given: summed.append(1) or gram_sum(*given))
+    trainer = Trainer(extractors["float32"], mnst.ARTICLE, 150, 211, tile=64)
+    targets = make_scene(trainer.view, mnst.ARTICLE, 150, 211, "everywhere")
+    content = picture(150, 211)
+    list(trainer.run(content, targets, steps=1))
+    # Each of the five blocks has a style layer, and is traced without and with a gradient.
+    assert len(summed) == 10
+    targets = make_scene(trainer.view, mnst.ARTICLE, 150, 211, "everywhere")
+    list(trainer.run(255 - content, targets, steps=2))
+    assert len(summed) == 10
+    assert trainer._update.experimental_get_tracing_count() == 1
+
+
+def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypatch):
+    photo, styles = picture(150, 211)[0].astype(np.uint8), [picture(200, 130, 1)[0]]
+    whole = mnst.stylize(photo, styles, **options(random_weights, recipe=mnst.ARTICLE, steps=2))
+    assert whole.settings["tile"] is None
+    monkeypatch.setattr(planning, "TILES", (64,))
+    least = planning.memory_needed(200, 130, "float32", 64)
+    short = options(random_weights, recipe=mnst.ARTICLE, steps=2, memory=least + 10**7)
+    tiled = mnst.stylize(photo, styles, **short)
+    assert tiled.settings["tile"] == 64
+    assert tiled.start_losses == pytest.approx(whole.start_losses, rel=1e-4)
+    assert tiled.relative_improvement == pytest.approx(whole.relative_improvement, rel=1e-2)
+    assert np.abs(np.float32(tiled.image) - whole.image).mean() < 0.5
+
+
+def test_a_network_without_pools_is_one_block():
+    keras.utils.set_random_seed(1)
+    rgb = keras.Input((None, None, 3))
+    layer = keras.layers.Conv2D(4, 5, padding="same", activation="softplus", name="only")
+    extractor = keras.Model(rgb, {"only": layer(rgb)})
+    recipe = mnst.ARTICLE.replace(content_layers={"only": 1}, style_layers={"only": 1})
+    whole, tiled = both(extractor, recipe, (300, 90), "kept")
+    assert tiled[1] == pytest.approx(whole[1], rel=1e-5)
+    assert apart(whole[0], tiled[0]) < 1e-5

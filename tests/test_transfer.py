@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from matplotlib import cbook
 from PIL import Image
-from scenes import PHOTO, RECIPE, STYLES
+from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
+from mnst import tiling
 from mnst.images import to_uint8
+from mnst.losses import mixed_losses
 from mnst.paintings import glass, swirls
 from mnst.training import DivergenceError
 
@@ -460,3 +462,39 @@ def test_bfloat16_deviates_little_from_float32():
     )
     assert brief.start_losses == pytest.approx(single.start_losses, rel=0.01)
     assert brief.relative_improvement == pytest.approx(single.relative_improvement, rel=0.02)
+
+
+def test_the_next_picture_of_a_size_finds_the_step_compiled(random_weights, monkeypatch):
+    """Whatever photo, styles, gamma, sigma, alpha, steps and start are."""
+    traced = []
+    monkeypatch.setattr(
+        tiling, "mixed_losses", lambda *given: traced.append(1) or mixed_losses(*given)
+    )
+    first = mnst.stylize(PHOTO, STYLES, **options(random_weights))
+    assert traced
+    traced.clear()
+    other = mnst.stylize(
+        255 - PHOTO,
+        STYLES[::-1],
+        gamma=0.3,
+        sigma=(1, 2),
+        init="noise",
+        **options(random_weights, recipe=RECIPE.replace(alpha=0.1), steps=2),
+    )
+    again = mnst.stylize(PHOTO, STYLES, **options(random_weights))
+    assert not traced
+    assert np.array_equal(first.image, again.image)
+    assert not np.array_equal(first.image, other.image)
+    mnst.stylize(PHOTO[:, :-1], STYLES, **options(random_weights))
+    assert traced
+
+
+def test_two_that_are_in_use_do_not_share_their_step(random_weights):
+    one, other = (
+        mnst.StyleTransfer(photo, STYLES, recipe=RECIPE, weights=random_weights)
+        for photo in (PHOTO, 255 - PHOTO)
+    )
+    runs = [transfer.run(progress=False).image for transfer in (one, other, one)]
+    assert np.array_equal(runs[0], runs[2])
+    assert not np.array_equal(runs[0], runs[1])
+    assert one._trainer is not other._trainer
