@@ -19,12 +19,14 @@ from mnst.weights import fetch_weights, find_weights
 TILES = (1024, 768, 512, 384, 256, 128)
 """Sides of tiles, in pixels; the largest that fits is taken."""
 
-# Bytes, as benchmarks/memory.py measures them on a CPU: of the process with its network; for each
+# Bytes, as benchmarks/large.py measures them on a CPU: of the process with its network; for each
 # pixel painted as a whole; and in tiles, for each pixel of the picture, and for each of a tile.
 _PROCESS = 0.96e9
 _WHOLE = {"float32": 2100, "bfloat16": 1150}
 _PICTURE = {"float32": 390, "bfloat16": 200}
 _TILE = {"float32": 1950, "bfloat16": 1020}
+
+_CONTAINER = Path("/sys/fs/cgroup")
 
 _PROBE = 320  # side of the picture that a step is timed on
 
@@ -166,9 +168,8 @@ def memory_limit() -> int:
 
 def _left_to_container() -> list[int]:
     """Returns what Linux leaves to the container that this process runs in, if it is limited."""
-    folder = Path("/sys/fs/cgroup")
     try:
-        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+        limit, used = ((_CONTAINER / f"memory.{name}").read_text() for name in ("max", "current"))
         return [int(limit) - int(used)]
     except (OSError, ValueError):  # no such files, or the limit is "max"
         return []

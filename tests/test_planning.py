@@ -1,0 +1,165 @@
+"""What a run is said to take, beside what it takes."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from scenes import PHOTO, RECIPE
+
+import mnst
+from mnst import devices, planning
+from mnst.cli import main
+from mnst.planning import duration, find_tile, memory_limit, memory_needed, parse_memory
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, None),
+        (10**9, 10**9),
+        ("8GB", 8 * 10**9),
+        ("8 gb", 8 * 10**9),
+        ("7.5GiB", 7.5 * 2**30),
+        ("500M", 500 * 10**6),
+        ("64 KiB", 2**16),
+        ("123456789", 123456789),
+        ("2 B", 2),
+        ("1.5T", 1.5e12),
+    ],
+)
+def test_memory_is_bytes_or_a_text(given, expected):
+    assert parse_memory(given) == expected
+
+
+@pytest.mark.parametrize("given", ["much", "8 apples", "-8GB", "0", 0, "GB", "1e9", True, 2.5j])
+def test_memory_that_is_neither_is_refused_in_a_line(given):
+    with pytest.raises(ValueError, match=r"memory is .*: give bytes, or a text such as '8GB'"):
+        parse_memory(given)
+
+
+def test_it_is_refused_before_pictures_are_read():
+    with pytest.raises(ValueError, match="memory is 'little'"):
+        mnst.stylize("nowhere.jpg", ["nowhere.jpg"], memory="little")
+    with pytest.raises(ValueError, match="memory is 'little'"):
+        mnst.plan("nowhere.jpg", memory="little")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_largest_tiles_that_fit_are_taken(precision):
+    sides = 3000, 4001
+    takes = {tile: memory_needed(*sides, precision, tile) for tile in (None, *planning.TILES)}
+    assert list(takes.values()) == sorted(takes.values(), reverse=True)
+    for tile, bytes_taken in takes.items():
+        assert find_tile(*sides, precision, bytes_taken) == tile
+        if tile != planning.TILES[-1]:
+            smaller = find_tile(*sides, precision, bytes_taken - 1)
+            assert smaller is not None
+            assert tile is None or smaller < tile
+
+
+def test_what_can_not_fit_is_refused_in_a_line():
+    with pytest.raises(ValueError, match=r"^9000 x 6000 pixels take \d+\.\d GB of memory at least"):
+        find_tile(6000, 9000, "bfloat16", 10**9)
+
+
+def test_the_limit_is_most_of_what_is_free():
+    limit, free = memory_limit(), psutil.virtual_memory().available
+    assert 0.5 * free < limit < free + psutil.Process().memory_info().rss
+
+
+def test_a_container_limits_it_further(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "_CONTAINER", tmp_path)
+    unlimited = memory_limit()
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text(f"{10**6}\n")
+    assert memory_limit() == pytest.approx(unlimited, rel=0.2)
+    (tmp_path / "memory.max").write_text(f"{10**8 + 10**6}\n")
+    mine = psutil.Process().memory_info().rss
+    assert memory_limit() == pytest.approx(0.9e8 + mine, abs=2e7)
+
+
+def test_on_a_gpu_it_is_the_gpu_s(monkeypatch):
+    on_cpu = memory_needed(512, 512, "float32", None)
+    monkeypatch.setattr(devices, "gpu_memory", lambda: 16 * 2**30)
+    assert memory_limit() == int(0.9 * 16 * 2**30)
+    assert memory_needed(512, 512, "float32", None) < on_cpu - 5e8
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59, "59 s"), (119, "2 min"), (3599, "1 h 0 min"), (8400, "2 h 20 min")],
+)
+def test_durations_are_said_as_people_do(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_a_plan_says_what_a_run_would_take(random_weights):
+    plan = mnst.plan(
+        PHOTO, recipe=RECIPE, steps=70, weights=random_weights, precision="float32", memory="4GB"
+    )
+    assert (plan.height, plan.width, plan.steps) == (*PHOTO.shape[:2], 70)
+    assert plan.tile is None
+    assert plan.limit == 4 * 10**9
+    assert plan.memory == memory_needed(*PHOTO.shape[:2], "float32", None)
+    assert 0 < plan.seconds < 60
+    assert "vgg19 in float32 on CPU" in plan.network
+    lines = str(plan).splitlines()
+    assert lines[0].startswith("24 x 20 pixels, 70 steps, vgg19 in float32 on ")
+    assert lines[1].startswith("as a whole: ")
+    assert lines[1].endswith("where 4.0 GB may be taken")
+    assert len(lines) == 3
+
+
+def test_a_plan_for_a_large_picture_counts_tiles_and_their_halos(random_weights):
+    photo = np.zeros((900, 1400, 3), np.uint8)
+    options = {"size": 1400, "recipe": RECIPE, "weights": random_weights, "precision": "float32"}
+    limit = memory_needed(900, 1400, "float32", 512)
+    whole, tiled = (mnst.plan(photo, memory=memory, **options) for memory in ("30GB", limit))
+    assert (whole.tile, tiled.tile) == (None, 512)
+    assert tiled.memory < whole.memory
+    assert 1 < tiled.seconds / whole.seconds < 3
+
+
+def test_the_command_prints_the_plan(tmp_path, random_weights, capsys):
+    Image.fromarray(PHOTO).resize((64, 48)).save(tmp_path / "photo.png")
+    options = ["--recipe", "article", "--weights", str(random_weights), "--steps", "10"]
+    assert main(["plan", str(tmp_path / "photo.png"), "--memory", "6GB", *options]) == 0
+    assert capsys.readouterr().out.startswith("64 x 48 pixels, 10 steps, vgg19 in ")
+    assert main(["plan", str(tmp_path / "photo.png"), "--memory", "6 MB", *options]) == 2
+    assert "may be taken: give a smaller size" in capsys.readouterr().err
+
+
+_RUN = """
+import resource, sys
+import numpy as np
+import mnst
+height, width, precision, memory = sys.argv[1:5]
+photo = np.random.default_rng(0).integers(0, 256, (int(height), int(width), 3), dtype=np.uint8)
+style = photo[:256, :256]
+result = mnst.stylize(photo, [style], size=4096, steps=2, backbone="vgg19-lite",
+                      precision=precision, memory=memory, progress=False)
+print(result.settings["tile"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is in other units elsewhere")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("tile", [None, 256])
+def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
+    """A process of its own, as high as it ever was."""
+    sides = 1100, 1300
+    planned = memory_needed(*sides, precision, tile)
+    ran = subprocess.run(
+        [sys.executable, "-c", _RUN, *map(str, sides), precision, str(planned)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    took, peak = ran.stdout.split()
+    assert took == str(tile)
+    assert abs(math.log(int(peak) * 1024 / planned)) < math.log(1.25)
