@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from mnst.mixing import loss_ratio, relative_improvement
     from mnst.planning import Plan, plan
-    from mnst.recipes import ARTICLE, PAPER, TUTORIAL, Recipe
+    from mnst.recipes import ARTICLE, FAST, PAPER, TUTORIAL, Recipe
     from mnst.segmentation import Segmentation, SegmentationModel, composite, load_mask, segment
     from mnst.sweeps import Sweep, sweep
     from mnst.training import DivergenceError, StepRecord, Trainer
@@ -56,7 +56,7 @@ _ROOMS = {
     ),
     "mixing": ("loss_ratio", "relative_improvement"),
     "planning": ("Plan", "plan"),
-    "recipes": ("ARTICLE", "PAPER", "TUTORIAL", "Recipe"),
+    "recipes": ("ARTICLE", "FAST", "PAPER", "TUTORIAL", "Recipe"),
     "segmentation": ("Segmentation", "SegmentationModel", "composite", "load_mask", "segment"),
     "sweeps": ("Sweep", "sweep"),
     "training": ("DivergenceError", "StepRecord", "Trainer"),
@@ -68,6 +68,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "ARTICLE",
+    "FAST",
     "PAPER",
     "TUTORIAL",
     "Calibration",

@@ -126,6 +126,18 @@ def build_layers(
     return model
 
 
+def build_surrogate(
+    layers: tuple[str, ...],
+    source: WeightsSource,
+    dtype: Literal["float32", "bfloat16"],
+    surrogate: str,
+) -> keras.Model | None:
+    """Builds the network that takes the steps for the one from `source`; None for itself."""
+    if surrogate in ("none", source.backbone):
+        return None
+    return build_layers(layers, fetch_weights(find_weights(None, backbone=surrogate)), dtype)
+
+
 def vgg19(
     convolution: Callable[[str, int], Callable[[Any], Any]], dtype: str
 ) -> tuple[Any, dict[str, Any]]:

@@ -26,6 +26,9 @@ _WHOLE = {"float32": 2100, "bfloat16": 1150}
 _PICTURE = {"float32": 390, "bfloat16": 200}
 _TILE = {"float32": 1950, "bfloat16": 1020}
 
+# L-BFGS remembers 15 steps by two arrays each, and has a few to compute with.
+_OPTIMIZER = {"adam": 0, "lbfgs": (2 * 15 + 6) * 12}
+
 _CONTAINER = Path("/sys/fs/cgroup")
 
 _PROBE = 320  # side of the picture that a step is timed on
@@ -116,17 +119,19 @@ def plan(
 
     device, chosen = devices.device_name(), devices.resolve_precision(precision)
     limit = memory_limit() if allowed is None else allowed
-    tile = find_tile(height, width, chosen, limit)
+    tile = find_tile(height, width, chosen, limit, recipe.optimizer)
     source = fetch_weights(source)
     extractor = features.build_layers(recipe.layers, source, chosen)
+    surrogate = features.build_surrogate(recipe.layers, source, chosen, recipe.surrogate)
+    a_step = seconds_a_step(extractor, surrogate, recipe, height, width, tile)
     return Plan(
         height=height,
         width=width,
         steps=recipe.steps,
         tile=tile,
-        memory=memory_needed(height, width, chosen, tile),
+        memory=memory_needed(height, width, chosen, tile, recipe.optimizer),
         limit=limit,
-        seconds=recipe.steps * seconds_a_step(extractor, recipe, height, width, tile),
+        seconds=recipe.steps * a_step,
         network=f"{source.backbone} in {chosen} on {device}",
     )
 
@@ -175,7 +180,13 @@ def _left_to_container() -> list[int]:
         return []
 
 
-def memory_needed(height: int, width: int, precision: devices.Precision, tile: int | None) -> int:
+def memory_needed(
+    height: int,
+    width: int,
+    precision: devices.Precision,
+    tile: int | None,
+    optimizer: str = "adam",
+) -> int:
     """Estimates the bytes that a run takes at its most: on a CPU those of the process.
 
     Args:
@@ -183,9 +194,11 @@ def memory_needed(height: int, width: int, precision: devices.Precision, tile: i
         width: Of the picture, in pixels.
         precision: What the network computes in.
         tile: Side of its tiles in pixels; None is the whole picture at once.
+        optimizer: The recipe's.
     """
     process = 0 if devices.gpu_memory() is not None else _PROCESS
     pixels = height * width
+    process += _OPTIMIZER[optimizer] * pixels
     if tile is None:
         return round(process + _WHOLE[precision] * pixels)
     # Tiles are made alike, and so may be smaller.
@@ -193,16 +206,22 @@ def memory_needed(height: int, width: int, precision: devices.Precision, tile: i
     return round(process + _PICTURE[precision] * pixels + _TILE[precision] * of_tile)
 
 
-def find_tile(height: int, width: int, precision: devices.Precision, limit: int) -> int | None:
+def find_tile(
+    height: int,
+    width: int,
+    precision: devices.Precision,
+    limit: int,
+    optimizer: str = "adam",
+) -> int | None:
     """Returns the side of the tiles that a picture has to be painted in; None if it fits whole.
 
     Raises:
         ValueError: If not even the smallest tiles fit.
     """
     for tile in (None, *TILES):
-        if memory_needed(height, width, precision, tile) <= limit:
+        if memory_needed(height, width, precision, tile, optimizer) <= limit:
             return tile
-    least = memory_needed(height, width, precision, TILES[-1])
+    least = memory_needed(height, width, precision, TILES[-1], optimizer)
     raise ValueError(
         f"{width} x {height} pixels take {least / 1e9:.1f} GB of memory at least, but only "
         f"{limit / 1e9:.1f} GB may be taken: give a smaller size, or more memory"
@@ -210,21 +229,22 @@ def find_tile(height: int, width: int, precision: devices.Precision, limit: int)
 
 
 def seconds_a_step(
-    extractor: Any, recipe: Recipe, height: int, width: int, tile: int | None
+    extractor: Any, surrogate: Any, recipe: Recipe, height: int, width: int, tile: int | None
 ) -> float:
     """Estimates the seconds of a step, from those of a small picture's."""
     from mnst import losses, training
     from mnst.tiling import Tiled
 
     side = max(min(_PROBE, height, width), features.minimum_side(recipe.layers))
-    trainer = training.Trainer(extractor, recipe, side, side)
+    trainer = training.Trainer(extractor, recipe, side, side, surrogate=surrogate)
     picture = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
     seen = trainer.view.statistics(picture)
     grams = losses.style_targets([seen], seen, recipe)
     targets = losses.make_targets(seen, grams, recipe, gamma=[1], sigma=[1])
-    ends = [record.seconds for record in trainer.run(picture, targets, steps=4)]
-    # The first compiles, and the last record is measured without a step.
-    whole = float(np.diff(ends)[:-1].min()) * height * width / side**2
+    # One step compiles; then as many as hold one correction of a surrogate, if there is one.
+    cycle = 2 if surrogate is None else recipe.correct_every
+    ends = [record.seconds for record in trainer.run(picture, targets, steps=cycle + 2)]
+    whole = (ends[cycle + 1] - ends[1]) / cycle * height * width / side**2
     return (
         whole if tile is None else whole * Tiled(extractor, recipe, tile=tile).work(height, width)
     )

@@ -35,7 +35,12 @@ class Recipe:
         gram: "sum" over the positions (article, paper eq. 3), or "mean" (tutorial).
         alpha: Weight of the content loss.
         beta: Weight of the style loss.
-        learning_rate: Adam's initial step, in units of pixel values 0..255.
+        optimizer: "adam" (article, tutorial), or "lbfgs"; see `mnst.optimizers`.
+        surrogate: "vgg19-lite" lets the small network take the steps towards what VGG19 asks for;
+            "none" is without one.
+        correct_every: With a surrogate: VGG19 looks at the picture after every so many steps.
+        learning_rate: Adam's initial step, in units of pixel values 0..255; of L-BFGS the mean
+            change that the first step makes.
         decay_steps: The learning rate is multiplied by `decay_rate` once every so many steps,
             smoothly.
         decay_rate: In (0, 1]; 1 is a constant rate.
@@ -62,6 +67,9 @@ class Recipe:
     gram: GramKind = "sum"
     alpha: float = 0.002
     beta: float = 0.02
+    optimizer: Literal["adam", "lbfgs"] = "adam"
+    surrogate: Literal["none", "vgg19-lite"] = "none"
+    correct_every: int = 15
     learning_rate: float = 12.0
     decay_steps: int = 100
     decay_rate: float = 0.6
@@ -77,6 +85,8 @@ class Recipe:
         _check_choice("content_reduction", self.content_reduction, get_args(ContentReduction))
         _check_choice("style_reduction", self.style_reduction, get_args(StyleReduction))
         _check_choice("gram", self.gram, get_args(GramKind))
+        _check_choice("optimizer", self.optimizer, ("adam", "lbfgs"))
+        _check_choice("surrogate", self.surrogate, ("none", "vgg19-lite"))
         _check_choice("init", self.init, ("content", "noise"))
         for field in ("alpha", "beta"):
             _check(field, getattr(self, field), lambda v: v >= 0, "0 or more")
@@ -85,8 +95,10 @@ class Recipe:
         _check("decay_rate", self.decay_rate, lambda v: 0 < v <= 1, "in (0, 1]")
         for field in ("beta_1", "beta_2"):
             _check(field, getattr(self, field), lambda v: 0 <= v < 1, "in [0, 1)")
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise ValueError(f"steps is {self.steps!r}: give a whole number, 1 or more")
+        for field in ("correct_every", "steps"):
+            count = getattr(self, field)
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ValueError(f"{field} is {count!r}: give a whole number, 1 or more")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -194,7 +206,16 @@ TUTORIAL = Recipe(
 )
 """TensorFlow's style transfer tutorial, without its total variation loss."""
 
-RECIPES = {recipe.name: recipe for recipe in (ARTICLE, PAPER, TUTORIAL)}
+FAST = ARTICLE.replace(
+    name="fast",
+    optimizer="lbfgs",
+    surrogate="vgg19-lite",
+    learning_rate=4.0,
+    steps=60,
+)
+"""The article's losses, sooner: L-BFGS, and a small network that VGG19 corrects."""
+
+RECIPES = {recipe.name: recipe for recipe in (ARTICLE, PAPER, TUTORIAL, FAST)}
 """The recipes by name, as the command line knows them."""
 
 

@@ -60,13 +60,13 @@ class Whole:
         """Returns what the losses know of a picture, [1, H, W, 3]."""
         return statistics(self._extract(image), self._recipe, regions=regions)
 
-    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
-        """Returns the gradient of the total loss, float32 [1, H, W, 3], and all losses by name."""
+    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Losses]:
+        """Returns the objective, its gradient, float32 [1, H, W, 3], and all losses by name."""
         with tf.GradientTape() as tape:
             tape.watch(image)
             seen = statistics(self._extractor(image), self._recipe, regions=targets.regions)
             objective, losses = mixed_losses(seen, targets, self._recipe)
-        return tape.gradient(objective, image), losses
+        return objective, tape.gradient(objective, image), losses
 
 
 class Tiled:
@@ -95,17 +95,17 @@ class Tiled:
         seen, _ = self._forward(image, regions)
         return _of_kind(seen, self._recipe)
 
-    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
-        """Returns the gradient of the total loss, float32 [1, H, W, 3], and all losses by name."""
+    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Losses]:
+        """Returns the objective, its gradient, float32 [1, H, W, 3], and all losses by name."""
         seen, given = self._forward(image, targets.regions)
-        losses, of_sums, of_content = self._pull_losses(seen, targets)
+        objective, losses, of_sums, of_content = self._pull_losses(seen, targets)
         gradient = None
         for block in reversed(self._blocks):
             of_maps = {layer: of_content[layer].numpy() for layer in block.content}
             if block.ahead is not None:
                 of_maps[block.ahead] = of_maps.get(block.ahead, 0) + gradient
             gradient = block.backward(given.pop(), targets.regions, of_sums, of_maps)
-        return tf.constant(gradient), losses
+        return objective, tf.constant(gradient), losses
 
     def work(self, height: int, width: int) -> float:
         """Returns how much is computed in a step, as a multiple of what an untiled one takes.
@@ -344,10 +344,10 @@ def _of_kind(seen: Statistics, recipe: Recipe) -> Statistics:
 
 def _pull_losses(
     seen: Statistics, targets: Targets, *, recipe: Recipe
-) -> tuple[Losses, dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the losses, and the objective's gradient with respect to sums and content."""
+) -> tuple[Tensor, Losses, dict[str, Tensor], dict[str, Tensor]]:
+    """Returns the objective, the losses, and the gradient with respect to sums and content."""
     watched = seen.grams, seen.content
     with tf.GradientTape() as tape:
         tape.watch(watched)
         objective, losses = mixed_losses(_of_kind(seen, recipe), targets, recipe)
-    return losses, *tape.gradient(objective, watched)
+    return objective, losses, *tape.gradient(objective, watched)

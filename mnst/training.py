@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from mnst._tensorflow import keras, tf
-from mnst.losses import Targets, Tensor, mixed_losses
+from mnst.losses import Targets, Tensor, corrected, mixed_losses
+from mnst.optimizers import make_optimizer
 from mnst.recipes import Recipe
 from mnst.tiling import Losses, Tiled, Whole
 
@@ -87,13 +88,14 @@ class Trainer:
         width: Of the picture, in pixels.
         tile: Side of the tiles that a step looks at one after the other, in pixels; None looks at
             the whole picture at once. See `mnst.tiling`.
+        surrogate: Takes the steps, where the recipe has one; `extractor` corrects it, and has the
+            last word. Like `extractor`, it gives all of the recipe's layers.
 
     Attributes:
-        view: A `Whole`, or a `Tiled`, which measures pictures.
+        view: A `Whole`, or a `Tiled`, through which `extractor` measures pictures.
         image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
             is painted beneath them.
-        schedule: Keras' ExponentialDecay of the learning rate.
-        optimizer: Keras' Adam with that schedule.
+        optimizer: The recipe's, from `mnst.optimizers`.
         train_step: One step of the optimiser; a `tf.function`, unless in tiles.
         measure: The losses of a picture, without a step; a `tf.function`, unless in tiles.
 
@@ -121,31 +123,27 @@ class Trainer:
         width: int,
         *,
         tile: int | None = None,
+        surrogate: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        self.extractor = extractor
+        def view(network: Any) -> Whole | Tiled:
+            return Whole(network, recipe) if tile is None else Tiled(network, recipe, tile=tile)
+
+        self.extractor, self.surrogate = extractor, surrogate
         self.recipe = recipe
-        self.view = (
-            Whole(extractor, recipe) if tile is None else Tiled(extractor, recipe, tile=tile)
-        )
+        self.view = view(extractor)
+        self._steps_through = self.view if surrogate is None else view(surrogate)
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
-        self.schedule = keras.optimizers.schedules.ExponentialDecay(
-            recipe.learning_rate, recipe.decay_steps, recipe.decay_rate
-        )
-        self.optimizer = keras.optimizers.Adam(
-            self.schedule,
-            beta_1=recipe.beta_1,
-            beta_2=recipe.beta_2,
-            epsilon=recipe.epsilon,
-        )
-        self.optimizer.build([self.image])
+        self.optimizer = make_optimizer(recipe, self.image)
         # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
         # "frequent retracing" where somebody paints one picture after the other.
         self._update = tf.function(functools.partial(self._optimize))
         if tile is None:
             self.train_step = tf.function(functools.partial(self._train_step))
             self.measure = tf.function(functools.partial(self._measure))
+            self._correct = tf.function(functools.partial(self._corrected))
         else:  # many short steps, each of them compiled
             self.train_step, self.measure = self._train_step, self._measure
+            self._correct = self._corrected
 
     def run(
         self,
@@ -158,15 +156,17 @@ class Trainer:
     ) -> Iterator[StepRecord]:
         """Yields the record of the start and of every step: `steps` + 1 records.
 
-        Stop by leaving the loop; the last record has the picture so far.
+        Stop by leaving the loop; the last record has the picture so far. With a surrogate the
+        losses are the extractor's at the start and at the end, whenever it corrects, and nearly so
+        in between.
 
         Args:
             start: The picture to begin with, [1, H, W, 3], 0..255.
             targets: From `mnst.make_targets`.
             steps: How many steps.
             warm: Go on where the optimiser stands, as if after so many steps, rather than afresh:
-                its moments stay, and its learning rate is that of this step. For targets that
-                change little, as between the frames of a crossfade.
+                what it remembers stays, and its learning rate is that of this step. For targets
+                that change little, as between the frames of a crossfade.
             keep: A photo, [1, H, W, 3], and a mask, [H, W], 1 where its pixels are kept, 0 where
                 the picture is painted. In between the picture is a mixture at every step.
 
@@ -174,25 +174,30 @@ class Trainer:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
         """
         self.image.assign(start)
-        if not warm:
-            self.forget()
-        self.optimizer.iterations.assign(warm)
+        self.optimizer.begin(warm)
         kept = None if keep is None else _as_tensors(*keep)
         best = None
+        aims = targets
         began = time.perf_counter()
         for step in range(steps + 1):
             # A step measures the picture before it changes it. So the record of a picture is made
             # by the step that follows, and the last picture is only measured.
-            image, measured = (self.train_step if step < steps else self.measure)(targets, kept)
-            values = _to_floats(measured)
+            if step < steps:
+                corrects = self._corrects(step)
+                if corrects:
+                    aims = self._correct(targets, kept)
+                image, measured = self.train_step(aims, kept, tf.constant(not corrects))
+                values = _to_floats(measured)
+            else:
+                image, values = self._finish(targets, kept)
             for term, value in values.items():
                 if not math.isfinite(value):
                     raise DivergenceError(step, term, value, best)
-            del values["picture"]
+            del values["picture"], values["objective"]
             record = StepRecord(
                 step=step,
                 losses=values,
-                learning_rate=float(self.schedule(warm + max(step - 1, 0))),
+                learning_rate=self.optimizer.learning_rate(warm + max(step - 1, 0)),
                 seconds=time.perf_counter() - began,
                 image=image,
             )
@@ -200,26 +205,44 @@ class Trainer:
                 best = record
             yield record
 
-    def forget(self) -> None:
-        """Forgets what the optimiser remembers of earlier steps."""
-        for variable in self.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
+    def _corrects(self, step: int) -> bool:
+        surrogate = self._steps_through is not self.view
+        return surrogate and step % self.recipe.correct_every == 0
 
-    def _train_step(self, targets: Targets, kept: Kept) -> tuple[Tensor, Losses]:
+    def _train_step(
+        self, targets: Targets, kept: Kept, same: Tensor | bool = True
+    ) -> tuple[Tensor, Losses]:
         image = _picture(tf.identity(self.image.value), kept)
-        gradient, losses = self.view.gradient(image, targets)
-        self._update(gradient if kept is None else (1.0 - kept[1]) * gradient)
-        return image, _with_picture(losses, image)
+        objective, gradient, losses = self._steps_through.gradient(image, targets)
+        of_painting = gradient if kept is None else (1.0 - kept[1]) * gradient
+        self._update(objective, of_painting, tf.convert_to_tensor(same))
+        return image, _with_checks(losses, objective, image)
 
     def _measure(self, targets: Targets, kept: Kept) -> tuple[Tensor, Losses]:
         image = _picture(tf.identity(self.image.value), kept)
         seen = self.view.statistics(image, regions=targets.regions)
-        _, losses = mixed_losses(seen, targets, self.recipe)
-        return image, _with_picture(losses, image)
+        objective, losses = mixed_losses(seen, targets, self.recipe)
+        return image, _with_checks(losses, objective, image)
 
-    def _optimize(self, gradient: Tensor) -> None:
-        self.optimizer.apply([gradient], [self.image])
-        self.image.assign(tf.clip_by_value(self.image.value, 0.0, 255.0))
+    def _corrected(self, targets: Targets, kept: Kept) -> Targets:
+        image = _picture(tf.identity(self.image.value), kept)
+        full, small = (
+            view.statistics(image, regions=targets.regions)
+            for view in (self.view, self._steps_through)
+        )
+        return corrected(targets, full, small)
+
+    def _optimize(self, objective: Tensor, gradient: Tensor, same: Tensor) -> None:
+        self.optimizer.update(objective, gradient, same)
+
+    def _finish(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, float]]:
+        """Measures the last picture, or the one before, if that is what the optimiser prefers."""
+        image, measured = self.measure(targets, kept)
+        values = _to_floats(measured)
+        if self.optimizer.takes_back(values["objective"]):
+            image, measured = self.measure(targets, kept)
+            values = _to_floats(measured)
+        return image, values
 
 
 def _picture(painting: Tensor, kept: Kept) -> Tensor:
@@ -239,13 +262,13 @@ def _as_tensors(photo: Any, mask: Any) -> Kept:
     return tf.constant(photo, tf.float32), tf.constant(mask, tf.float32)
 
 
-def _with_picture(losses: Losses, image: Tensor) -> Losses:
-    """Adds a number that is finite if the picture is.
+def _with_checks(losses: Losses, objective: Tensor, image: Tensor) -> Losses:
+    """Adds what was differentiated, and a number that is finite if the picture is.
 
     The losses do not tell: TensorFlow's ReLU makes a 0 of NaN on some devices, and an overflow in
     the gradient would go on unseen with a black picture.
     """
-    return {**losses, "picture": tf.reduce_mean(image)}
+    return {**losses, "objective": objective, "picture": tf.reduce_mean(image)}
 
 
 def _to_floats(losses: Losses) -> dict[str, float]:

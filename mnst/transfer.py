@@ -209,7 +209,7 @@ class StyleTransfer:
         # Styles are measured in the same tiles.
         tall, wide = max((self.content, *style_images), key=np.size).shape[1:3]
         limit = planning.memory_limit() if allowed is None else allowed
-        self.tile = planning.find_tile(tall, wide, self.precision, limit)
+        self.tile = planning.find_tile(tall, wide, self.precision, limit, self.recipe.optimizer)
         self._source = fetch_weights(self._source)
         self._weights_hash = sha256(self._source.path)
         self._trainer = self._borrow_trainer()
@@ -307,8 +307,13 @@ class StyleTransfer:
         _SPARE.clear()
         if trainer is None:
             extractor = features.build_layers(layers, self._source, self.precision)
-            trainer = Trainer(extractor, self.recipe, height, width, tile=self.tile)
-        trainer.forget()
+            surrogate = features.build_surrogate(
+                layers, self._source, self.precision, self.recipe.surrogate
+            )
+            trainer = Trainer(
+                extractor, self.recipe, height, width, tile=self.tile, surrogate=surrogate
+            )
+        trainer.optimizer.begin(0)
         weakref.finalize(self, _SPARE.__setitem__, kind, trainer).atexit = False
         return trainer
 
@@ -438,8 +443,8 @@ class StyleTransfer:
     @functools.cached_property
     def _seconds_a_step(self) -> float:
         height, width = self.content.shape[1:3]
-        extractor = self._trainer.extractor
-        return planning.seconds_a_step(extractor, self.recipe, height, width, self.tile)
+        networks = self._trainer.extractor, self._trainer.surrogate
+        return planning.seconds_a_step(*networks, self.recipe, height, width, self.tile)
 
     def _heading(self, shares: Sequence[float], steps: int) -> list[str]:
         height, width = self.content.shape[1:3]
@@ -454,7 +459,9 @@ class StyleTransfer:
         elif self._asked_to_keep:
             lines.append("nothing of the photo is kept")
         if self.tile is not None:
-            taken = planning.memory_needed(height, width, self.precision, self.tile)
+            taken = planning.memory_needed(
+                height, width, self.precision, self.tile, self.recipe.optimizer
+            )
             lines.append(
                 f"{planning.tiles_named(self.tile)}, at most {taken / 1e9:.1f} GB of memory, "
                 f"about {planning.duration(steps * self._seconds_a_step)}"

@@ -60,7 +60,7 @@ def both(extractor, recipe, sides, kind, tile=64):
     image = tf.constant(picture(*sides, seed=9))
     seen = []
     for view in (Whole(extractor, recipe), Tiled(extractor, recipe, tile=tile)):
-        gradient, losses = view.gradient(image, make_scene(view, recipe, *sides, kind))
+        _, gradient, losses = view.gradient(image, make_scene(view, recipe, *sides, kind))
         assert gradient.dtype == tf.float32
         seen.append((gradient.numpy(), {name: float(loss) for name, loss in losses.items()}))
     return seen
