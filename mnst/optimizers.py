@@ -5,6 +5,7 @@ What they remember is on the device, in the picture's size. Both leave the pictu
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from mnst._tensorflow import keras, tf
 from mnst.losses import Tensor
 from mnst.recipes import Recipe
 
-PAIRS = 15
+PAIRS = 10
 """How many steps L-BFGS remembers, with two arrays of the picture's size for each."""
 
 _COARSE = 0.01  # cycles per pixel: the filter tells frequencies below this hardly apart
@@ -105,9 +106,13 @@ class LBFGS:
         # gradients of losses of 1e20 would leave float32.
         self._unit, self._loss = _zeros(), _zeros()
         self._accepted, self._gradient = _zeros(*shape), _zeros(*shape)
-        # Changes of the picture, of the gradient, and 1 over their product, 0 where there is none.
-        self._moves, self._turns = _zeros(PAIRS, *shape), _zeros(PAIRS, *shape)
-        self._weights, self._pairs = _zeros(PAIRS), tf.Variable(0)
+        # Changes of the picture and of the gradient, a pair in each row, and the products of every
+        # one with every other. Rows that are empty yet are 0, and their products those of the
+        # identity: so they change nothing.
+        size = math.prod(shape)
+        self._moves, self._turns = _zeros(PAIRS, size), _zeros(PAIRS, size)
+        self._products = tf.Variable(tf.eye(PAIRS))  # of a move, down, and a turn, across
+        self._pairs = tf.Variable(0)
         self._scale = _zeros()  # of the filter
 
     def update(self, loss: Tensor, gradient: Tensor, same: Tensor) -> None:
@@ -119,8 +124,9 @@ class LBFGS:
         slope = _dot(self._gradient, move)
         # Smaller differences of losses float32 does not tell from none.
         fallen = loss <= self._loss + 1e-4 * slope + 1e-6 * tf.abs(self._loss)
+        # Losses of two functions can't be compared: where it stands is as good as any place.
         tf.cond(
-            first | fallen,
+            first | fallen | ~same,
             lambda: self._go_on(loss, gradient, move, same & ~first),
             lambda: self._go_back(loss, move, slope),
         )
@@ -161,14 +167,19 @@ class LBFGS:
 
     def _remember(self, move: Tensor, turn: Tensor, curved: Tensor) -> None:
         place = self._pairs % PAIRS
+        filtered = tf.reshape(self._filtered(turn), [-1])
+        move, turn = tf.reshape(move, [-1]), tf.reshape(turn, [-1])
         self._moves[place].assign(move)
         self._turns[place].assign(turn)
-        self._weights[place].assign(1 / curved)
-        self._scale.assign(curved / _dot(turn, self._filtered(turn)))
+        self._products[place].assign(tf.linalg.matvec(self._turns, move))
+        self._products[:, place].assign(tf.linalg.matvec(self._moves, turn))
+        self._scale.assign(curved / _dot(turn, filtered))
         self._pairs.assign_add(1)
 
     def _forget(self) -> None:
-        self._weights.assign(tf.zeros_like(self._weights))
+        for variable in (self._moves, self._turns):
+            variable.assign(tf.zeros_like(variable))
+        self._products.assign(tf.eye(PAIRS))
         self._pairs.assign(0)
 
     def _direction(self) -> Tensor:
@@ -187,17 +198,27 @@ class LBFGS:
         return down * (self._first / tf.maximum(tf.reduce_mean(tf.abs(down)), 1e-30))
 
     def _quasi_newton(self) -> Tensor:
-        """The two loops of algorithm 7.4. A place without a pair has weight 0, and does nothing."""
-        places = [(self._pairs - 1 - k) % PAIRS for k in range(PAIRS)]
-        steps, direction = [], -self._gradient
-        for place in places:
-            steps.append(self._weights[place] * _dot(self._moves[place], direction))
-            direction -= steps[-1] * self._turns[place]
-        direction = self._scale * self._filtered(direction)
-        for place, step in zip(reversed(places), reversed(steps), strict=True):
-            back = self._weights[place] * _dot(self._turns[place], direction)
-            direction += (step - back) * self._moves[place]
-        return direction
+        """Returns minus the approximate inverse Hessian times the gradient.
+
+        The two loops of algorithm 7.4 in closed form (Byrd, Nocedal and Schnabel 1994): what each
+        of them finds, pair by pair, solves a triangular system of the pairs' products.
+        """
+        order = (self._pairs + tf.range(PAIRS)) % PAIRS  # oldest first
+        products = tf.gather(tf.gather(self._products, order), order, axis=1)
+        upper = tf.linalg.band_part(products, 0, -1)
+        down = -tf.reshape(self._gradient, [-1])
+
+        along = _in_order(self._moves, down, order)
+        back = tf.linalg.triangular_solve(upper, along, lower=False)
+        down -= _combined(self._turns, back, order)
+        down = self._scale * tf.reshape(
+            self._filtered(tf.reshape(down, self._gradient.shape)), [-1]
+        )
+        along = tf.linalg.diag_part(products)[:, tf.newaxis] * back
+        along -= _in_order(self._turns, down, order)
+        forth = tf.linalg.triangular_solve(upper, along, lower=False, adjoint=True)
+        down += _combined(self._moves, forth, order)
+        return tf.reshape(down, self._gradient.shape)
 
     def _filtered(self, gradient: Tensor) -> Tensor:
         channels = tf.transpose(gradient, [0, 3, 1, 2])
@@ -211,6 +232,17 @@ def _coarse_first(height: int, width: int) -> np.ndarray:
     weights = (1 / (frequency + _COARSE)).astype(np.float32)
     even: np.ndarray = weights / weights.mean()
     return even
+
+
+def _in_order(rows: Tensor, vector: Tensor, order: Tensor) -> Tensor:
+    """Returns the rows' products with a vector, [PAIRS, 1], in that order."""
+    return tf.gather(tf.linalg.matvec(rows, vector), order)[:, tf.newaxis]
+
+
+def _combined(rows: Tensor, weights: Tensor, order: Tensor) -> Tensor:
+    """Returns the sum of the rows, the one that `order` names first times the first weight."""
+    placed = tf.scatter_nd(order[:, tf.newaxis], weights[:, 0], [PAIRS])
+    return tf.linalg.matvec(rows, placed, transpose_a=True)
 
 
 def _zeros(*shape: int) -> tf.Variable:

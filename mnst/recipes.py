@@ -69,7 +69,7 @@ class Recipe:
     beta: float = 0.02
     optimizer: Literal["adam", "lbfgs"] = "adam"
     surrogate: Literal["none", "vgg19-lite"] = "none"
-    correct_every: int = 15
+    correct_every: int = 20
     learning_rate: float = 12.0
     decay_steps: int = 100
     decay_rate: float = 0.6

@@ -5,7 +5,7 @@ import pytest
 
 import mnst
 from mnst._tensorflow import keras, tf
-from mnst.losses import make_targets, mixed_losses, statistics, style_targets
+from mnst.losses import corrected, make_targets, mixed_losses, statistics, style_targets
 from mnst.regions import Regions, halvings, paint_regions
 
 RECIPES = [mnst.ARTICLE, mnst.PAPER, mnst.TUTORIAL]
@@ -467,3 +467,34 @@ def test_gradient_of_a_gram_matrix_against_numpy(dtype, tolerance, kind):
     expected = flat @ (upstream + upstream.transpose(0, 2, 1)) / (15 if kind == "mean" else 1)
     given = tf.cast(gradient, tf.float64).numpy().reshape(2, 15, 4)
     assert np.abs(given - expected).max() < tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", [None, "own", "both"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_corrected_targets_give_another_network_the_same_losses(extractor, pictures, recipe, kind):
+    """At the picture they were corrected at; elsewhere it has its own."""
+    recipe = recipe_on_tiny(recipe)
+    keras.utils.set_random_seed(8)
+    other = keras.models.clone_model(extractor)
+    content, *styles = pictures
+    masks = None if kind is None else soft_masks(kind)
+    photo, *paintings = (statistics(extractor(one), recipe) for one in (content, *styles))
+    grams = style_targets(paintings, photo, recipe)
+    targets = make_targets(
+        photo, grams, recipe, gamma=(0.2, 0.3, 0.5), sigma=(1, 1.9, 0.4), regions=masks
+    )
+
+    def measure(network, image, aims):
+        seen = statistics(network(image), recipe, regions=aims.regions)
+        objective, losses = mixed_losses(seen, aims, recipe)
+        return {"objective": float(objective)} | {name: float(v) for name, v in losses.items()}
+
+    here, elsewhere = 255 - content, content / 2
+    seen = [statistics(net(here), recipe, regions=targets.regions) for net in (extractor, other)]
+    aims = corrected(targets, *seen)
+    expected = measure(extractor, here, targets)
+    assert measure(other, here, aims) == pytest.approx(expected, rel=1e-3)
+    assert measure(other, here, targets)["total"] != pytest.approx(expected["total"], rel=1e-2)
+    assert measure(other, elsewhere, aims) != pytest.approx(
+        measure(extractor, elsewhere, targets), rel=1e-3
+    )

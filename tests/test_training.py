@@ -221,3 +221,73 @@ def test_other_masks_of_the_same_size_reuse_the_step(scene, masked):
         list(trainer.run(content, targets, steps=2, keep=(content, mask)))
     assert trainer.train_step.experimental_get_tracing_count() == 1
     assert trainer.measure.experimental_get_tracing_count() == 1
+
+
+# With a surrogate: a network that is nearly the extractor takes the steps.
+
+
+@pytest.fixture(scope="module")
+def nearly(scene):
+    extractor, _, _ = scene
+    network = keras.models.clone_model(extractor)
+    random = np.random.default_rng(6)
+    network.set_weights(
+        [w * random.uniform(0.8, 1.2, w.shape) + 0.01 for w in extractor.get_weights()]
+    )
+    return network
+
+
+FAST = RECIPE.replace(optimizer="lbfgs", learning_rate=2.0, correct_every=4)
+
+
+def test_with_lbfgs_the_loss_falls_further_than_with_adam(scene):
+    extractor, content, targets = scene
+    *_, by_adam = Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=30)
+    *_, by_lbfgs = Trainer(extractor, FAST, 12, 9).run(content, targets, steps=30)
+    assert by_lbfgs.losses["total"] < by_adam.losses["total"]
+    assert by_lbfgs.image.numpy().min() >= 0
+    assert by_lbfgs.image.numpy().max() <= 255
+
+
+def test_losses_are_the_extractor_s_wherever_it_looks(scene, nearly):
+    extractor, content, targets = scene
+    trainer = Trainer(extractor, FAST, 12, 9, surrogate=nearly)
+    off = []
+    for record in trainer.run(content, targets, steps=10):
+        _, losses = mixed_losses(seen(extractor, record.image, targets), targets, RECIPE)
+        off.append(abs(record.losses["total"] / float(losses["total"]) - 1))
+    assert max(off[step] for step in (0, 4, 8, 10)) < 1e-3
+    assert max(off) > 1e-3
+
+
+def test_a_surrogate_that_is_corrected_gets_further_than_one_that_is_not(scene, nearly):
+    extractor, content, targets = scene
+    totals = []
+    for recipe in (FAST, FAST.replace(correct_every=1000)):
+        *_, last = Trainer(extractor, recipe, 12, 9, surrogate=nearly).run(
+            content, targets, steps=40
+        )
+        totals.append(last.losses["total"])
+    *_, own = Trainer(extractor, FAST, 12, 9).run(content, targets, steps=40)
+    assert totals[0] < totals[1]
+    spread = own.losses["total"]
+    assert totals[0] - spread < 0.5 * (totals[1] - spread)
+
+
+def test_the_last_picture_is_never_one_that_was_only_tried(scene):
+    """However many steps there are, more of them end no higher."""
+    extractor, content, targets = scene
+    ends = []
+    for steps in range(1, 14):
+        *_, last = Trainer(extractor, FAST, 12, 9).run(content, targets, steps=steps)
+        ends.append(last.losses["total"])
+    assert all(later <= 1.0001 * sooner for sooner, later in itertools.pairwise(ends))
+
+
+def test_kept_pixels_stay_with_a_surrogate_and_lbfgs_too(scene, masked, nearly):
+    extractor, content, _ = scene
+    mask, targets = masked
+    trainer = Trainer(extractor, FAST, 12, 9, surrogate=nearly)
+    for record in trainer.run(content, targets, steps=9, keep=(content, mask)):
+        np.testing.assert_array_equal(record.image[:, :, :3], content[:, :, :3])
+    assert trainer.train_step.experimental_get_tracing_count() == 1
