@@ -102,7 +102,7 @@ class LBFGS:
         self._first = recipe.learning_rate
         self._filter = tf.constant(_coarse_first(*shape[1:3]))
         self._steps = tf.Variable(0)
-        # Of the picture that was gone on from last. Losses are divided by the start's: squares of
+        # Of the picture that was gone on from last. Losses are divided by the first one: squares of
         # gradients of losses of 1e20 would leave float32.
         self._unit, self._loss = _zeros(), _zeros()
         self._accepted, self._gradient = _zeros(*shape), _zeros(*shape)
@@ -118,7 +118,7 @@ class LBFGS:
     def update(self, loss: Tensor, gradient: Tensor, same: Tensor) -> None:
         """See `Optimizer`."""
         first = tf.equal(self._steps, 0)
-        self._unit.assign(tf.where(first, tf.maximum(loss, 1e-30), self._unit))
+        self._unit.assign(tf.where(self._unit > 0, self._unit, tf.maximum(loss, 1e-30)))
         loss, gradient = loss / self._unit, gradient / self._unit
         move = self._image.value - self._accepted
         slope = _dot(self._gradient, move)
@@ -144,6 +144,7 @@ class LBFGS:
         self._steps.assign(0)
         if not step:
             self._forget()
+            self._unit.assign(0.0)
 
     def learning_rate(self, step: int) -> float:
         """See `Optimizer`; L-BFGS finds its own, this is the first step's."""

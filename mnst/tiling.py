@@ -73,12 +73,13 @@ class Tiled:
     """Measures a picture tile by tile, to the numbers of `Whole`, but for rounding.
 
     Args:
-        extractor: A model from `mnst.vgg_layers`.
+        extractor: A model from `mnst.vgg_layers`, or another of convolutions and pools as VGG19 has
+            them, one behind the other, whose outputs are named as its layers.
         recipe: Which losses.
         tile: Side of a tile in pixels. Tiles of deeper blocks hold as many values.
 
     Raises:
-        ValueError: If the tile is too small.
+        ValueError: If the tile is too small, or the model has other layers.
     """
 
     def __init__(self, extractor: keras.Model, recipe: Recipe, *, tile: int) -> None:
@@ -301,6 +302,7 @@ def _cut_at_pools(extractor: keras.Model) -> list[tuple[keras.Model, str | None]
     blocks: list[tuple[keras.Model, str | None]] = []
     given, outputs, left = extractor.inputs[0], {}, set(extractor.output)
     for layer in extractor.layers:
+        _check_layer(layer)
         if layer.name in left:
             outputs[layer.name] = layer.output
             left.discard(layer.name)
@@ -308,12 +310,30 @@ def _cut_at_pools(extractor: keras.Model) -> list[tuple[keras.Model, str | None]
             outputs[layer.name] = layer.output
             blocks.append((keras.Model(given, outputs), layer.name))
             given, outputs = layer.output, {}
+    if left:
+        raise ValueError(f"the model can't be cut into tiles: it has no layer {min(left)!r}")
     return [*blocks, (keras.Model(given, outputs), None)]
+
+
+def _check_layer(layer: Any) -> None:
+    """Makes sure that a tile with its halo is enough for the layer."""
+    if isinstance(layer, keras.layers.Conv2D):
+        same = layer.padding == "same" and layer.strides == layer.dilation_rate == (1, 1)
+        fits = same and all(side % 2 for side in layer.kernel_size)
+    elif isinstance(layer, keras.layers.MaxPooling2D):
+        fits = layer.padding == "valid" and layer.pool_size == layer.strides == (2, 2)
+    else:
+        fits = isinstance(layer, keras.layers.InputLayer)
+    if not fits:
+        raise ValueError(
+            f"the model can't be cut into tiles at {layer.name!r}: it may have convolutions of odd "
+            f"kernels that keep the size, and max-pools that halve it"
+        )
 
 
 def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function of tensors, [B, H, W, N] or [R, H, W], once for all H and W."""
-    compiled = tf.function(function)
+    compiled = tf.function(functools.partial(function))
 
     def call(*given: Any) -> Any:
         return compiled.get_concrete_function(*tf.nest.map_structure(_spec, given))(*given)

@@ -449,8 +449,9 @@ class StyleTransfer:
     def _heading(self, shares: Sequence[float], steps: int) -> list[str]:
         height, width = self.content.shape[1:3]
         listed = ", ".join(f"{share:.3g}" for share in shares)
+        steps_through = "" if self._trainer.surrogate is None else f", {self.recipe.surrogate}"
         lines = [
-            f"mnst {__version__}: {self._source.backbone} ({self._source.origin}) "
+            f"mnst {__version__}: {self._source.backbone} ({self._source.origin}){steps_through} "
             f"on {self.device}, {self.precision}",
             f"{width} x {height} pixels, styles in shares {listed}, {steps} steps",
         ]

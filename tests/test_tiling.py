@@ -189,6 +189,32 @@ def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypat
     assert np.abs(np.float32(tiled.image) - whole.image).mean() < 0.5
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(4, 3, strides=2, padding="same", name="odd"),
+        keras.layers.Conv2D(4, 4, padding="same", name="odd"),
+        keras.layers.Conv2D(4, 3, dilation_rate=2, padding="same", name="odd"),
+        keras.layers.Conv2D(4, 3, name="odd"),
+        keras.layers.AveragePooling2D(2, name="odd"),
+        keras.layers.MaxPooling2D(3, name="odd"),
+        keras.layers.MaxPooling2D(2, padding="same", name="odd"),
+    ],
+)
+def test_networks_that_tiles_would_change_are_refused(layer):
+    rgb = keras.Input((None, None, 3))
+    extractor = keras.Model(rgb, {"odd": layer(rgb)})
+    with pytest.raises(ValueError, match=r"^the model can't be cut into tiles at 'odd'"):
+        Tiled(extractor, mnst.ARTICLE, tile=64)
+
+
+def test_outputs_that_are_no_layers_are_refused():
+    rgb = keras.Input((None, None, 3))
+    extractor = keras.Model(rgb, {"deep": keras.layers.Conv2D(4, 3, padding="same")(rgb)})
+    with pytest.raises(ValueError, match="it has no layer 'deep'"):
+        Tiled(extractor, mnst.ARTICLE, tile=64)
+
+
 def test_a_network_without_pools_is_one_block():
     keras.utils.set_random_seed(1)
     rgb = keras.Input((None, None, 3))

@@ -291,3 +291,13 @@ def test_kept_pixels_stay_with_a_surrogate_and_lbfgs_too(scene, masked, nearly):
     for record in trainer.run(content, targets, steps=9, keep=(content, mask)):
         np.testing.assert_array_equal(record.image[:, :, :3], content[:, :, :3])
     assert trainer.train_step.experimental_get_tracing_count() == 1
+
+
+def test_lbfgs_goes_on_warm_with_what_it_has_learnt(scene):
+    """As in a crossfade: from where the last run ended, towards the same."""
+    extractor, content, targets = scene
+    trainer = Trainer(extractor, FAST, 12, 9)
+    *_, first = trainer.run(content, targets, steps=20)
+    *_, warm = trainer.run(first.image, targets, steps=6, warm=20)
+    *_, cold = Trainer(extractor, FAST, 12, 9).run(first.image, targets, steps=6)
+    assert warm.losses["total"] < cold.losses["total"] < 1.001 * first.losses["total"]
