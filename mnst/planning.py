@@ -26,8 +26,8 @@ _WHOLE = {"float32": 2100, "bfloat16": 1150}
 _PICTURE = {"float32": 390, "bfloat16": 200}
 _TILE = {"float32": 1950, "bfloat16": 1020}
 
-# L-BFGS remembers 15 steps by two arrays each, and has a few to compute with.
-_OPTIMIZER = {"adam": 0, "lbfgs": (2 * 15 + 6) * 12}
+# L-BFGS remembers ten steps by two arrays each, and has a few to compute with.
+_OPTIMIZER = {"adam": 0, "lbfgs": (2 * 10 + 6) * 12}
 
 _CONTAINER = Path("/sys/fs/cgroup")
 

@@ -163,3 +163,12 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
     took, peak = ran.stdout.split()
     assert took == str(tile)
     assert abs(math.log(int(peak) * 1024 / planned)) < math.log(1.25)
+
+
+def test_lbfgs_is_planned_with_the_memory_of_its_pairs():
+    from mnst.optimizers import PAIRS
+
+    by_adam, by_lbfgs = (
+        memory_needed(1000, 1000, "float32", None, optimizer) for optimizer in ("adam", "lbfgs")
+    )
+    assert by_lbfgs - by_adam >= 2 * PAIRS * 12 * 10**6
