@@ -134,7 +134,7 @@ class LBFGS:
 
     def takes_back(self, loss: float) -> bool:
         """See `Optimizer`."""
-        worse = loss / float(self._unit) > float(self._loss)
+        worse = bool(self._steps > 0) and loss / float(self._unit) > float(self._loss)
         if worse:
             self._image.assign(self._accepted)
         return worse

@@ -8,7 +8,7 @@ Tiles of the picture (Galerne et al. 2024, for one style) need whatever a deep l
 them: 187 pixels on every side for block5_conv2. Here the network is cut as well, at its pools, and
 within a block no layer sees more than 4 positions around its own. The outputs of the pools are kept
 for the whole picture, a twentieth of what all layers would take, and a step costs one more pass
-forward: half as much again as an untiled one.
+forward: half as much again to compute as in an untiled one.
 """
 
 from __future__ import annotations

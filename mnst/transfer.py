@@ -537,8 +537,8 @@ def stylize(
         precision: What the network computes in: "float32", "bfloat16", or "auto", which is
             bfloat16 where the hardware multiplies it faster. Losses are float32 always.
         memory: What the run may take: bytes, or a text such as "8GB". A picture that takes more is
-            painted in tiles, to the same numbers, but for rounding, in about half as much time
-            again. None is most of what is free: of the GPU's memory, or else the machine's.
+            painted in tiles, to the same numbers, but for rounding, in 1.5 to 1.8 times the time.
+            None is most of what is free: of the GPU's memory, or else the machine's.
         callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
             to end the run early.
         preview: Show the picture in the notebook, and refresh it in place after every so many

@@ -284,6 +284,13 @@ def test_the_last_picture_is_never_one_that_was_only_tried(scene):
     assert all(later <= 1.0001 * sooner for sooner, later in itertools.pairwise(ends))
 
 
+def test_no_steps_only_measure(scene):
+    extractor, content, targets = scene
+    for recipe in (RECIPE, FAST):
+        (record,) = Trainer(extractor, recipe, 12, 9).run(content, targets, steps=0)
+        np.testing.assert_array_equal(record.image, content)
+
+
 def test_kept_pixels_stay_with_a_surrogate_and_lbfgs_too(scene, masked, nearly):
     extractor, content, _ = scene
     mask, targets = masked
