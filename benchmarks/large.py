@@ -68,6 +68,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("large.json"))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.steps < 2:
+        parser.error(f"--steps is {options.steps}: give 2 or more, the first compiles")
     if options.one is not None:
         sides, _, memory = options.one.partition(":")
         width, height = map(int, sides.split("x"))
