@@ -75,11 +75,11 @@ def apart(one, other):
     [
         (mnst.ARTICLE, SIDES[0], "everywhere"),
         (mnst.ARTICLE, SIDES[0], "each"),
-        (mnst.ARTICLE, SIDES[1], "kept"),
+        pytest.param(mnst.ARTICLE, SIDES[1], "kept", marks=pytest.mark.slow),
         (mnst.PAPER, SIDES[0], "kept"),
-        (mnst.PAPER, SIDES[2], "everywhere"),
-        (mnst.TUTORIAL, SIDES[1], "everywhere"),
-        (mnst.TUTORIAL, SIDES[0], "each"),
+        pytest.param(mnst.PAPER, SIDES[2], "everywhere", marks=pytest.mark.slow),
+        pytest.param(mnst.TUTORIAL, SIDES[1], "everywhere", marks=pytest.mark.slow),
+        pytest.param(mnst.TUTORIAL, SIDES[0], "each", marks=pytest.mark.slow),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
