@@ -76,7 +76,7 @@ def apart(one, other):
         (mnst.ARTICLE, SIDES[0], "everywhere"),
         (mnst.ARTICLE, SIDES[0], "each"),
         pytest.param(mnst.ARTICLE, SIDES[1], "kept", marks=pytest.mark.slow),
-        (mnst.PAPER, SIDES[0], "kept"),
+        pytest.param(mnst.PAPER, SIDES[0], "kept", marks=pytest.mark.slow),
         pytest.param(mnst.PAPER, SIDES[2], "everywhere", marks=pytest.mark.slow),
         pytest.param(mnst.TUTORIAL, SIDES[1], "everywhere", marks=pytest.mark.slow),
         pytest.param(mnst.TUTORIAL, SIDES[0], "each", marks=pytest.mark.slow),
@@ -96,6 +96,7 @@ def test_in_bfloat16_they_are_as_near_as_its_rounding_lets_them(extractors):
     assert apart(whole[0], tiled[0]) < 2e-2
 
 
+@pytest.mark.slow
 def test_pools_may_be_content_and_style_layers(random_weights):
     """The pool that one block ends with is what the next is given."""
     recipe = mnst.ARTICLE.replace(
