@@ -343,9 +343,14 @@ def make_targets(
         weight=tf.constant(weight, tf.float32),
         alpha=tf.constant(recipe.alpha, tf.float32),
         beta=tf.constant(recipe.beta, tf.float32),
-        regions=() if regions is None else _levels(regions.styles),
+        regions=style_regions(regions),
         painted=() if regions is None else _levels(regions.painted[np.newaxis]),
     )
+
+
+def style_regions(regions: Regions | None) -> tuple[Tensor, ...]:
+    """Returns where each style may paint, as each layer sees it; empty without masks."""
+    return () if regions is None else _levels(regions.styles)
 
 
 def _levels(masks: np.ndarray) -> tuple[Tensor, ...]:

@@ -136,7 +136,7 @@ class Trainer:
         self.optimizer = make_optimizer(recipe, self.image)
         # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
         # "frequent retracing" where somebody paints one picture after the other.
-        self._update = tf.function(functools.partial(self._optimize))
+        self._update = tf.function(functools.partial(self.optimizer.update))
         if tile is None:
             self.train_step = tf.function(functools.partial(self._train_step))
             self.measure = tf.function(functools.partial(self._measure))
@@ -206,8 +206,7 @@ class Trainer:
             yield record
 
     def _corrects(self, step: int) -> bool:
-        surrogate = self._steps_through is not self.view
-        return surrogate and step % self.recipe.correct_every == 0
+        return self.surrogate is not None and step % self.recipe.correct_every == 0
 
     def _train_step(
         self, targets: Targets, kept: Kept, same: Tensor | bool = True
@@ -231,9 +230,6 @@ class Trainer:
             for view in (self.view, self._steps_through)
         )
         return corrected(targets, full, small)
-
-    def _optimize(self, objective: Tensor, gradient: Tensor, same: Tensor) -> None:
-        self.optimizer.update(objective, gradient, same)
 
     def _finish(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, float]]:
         """Measures the last picture, or the one before, if that is what the optimiser prefers."""

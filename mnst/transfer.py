@@ -31,6 +31,7 @@ from mnst.weights import fetch_weights, find_weights, sha256
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mnst.losses import Statistics
     from mnst.training import StepRecord, Trainer
 
 Localize = Literal["guided", "composite"]
@@ -214,9 +215,9 @@ class StyleTransfer:
         self._weights_hash = sha256(self._source.path)
         self._trainer = self._borrow_trainer()
         look = self._trainer.view.statistics
-        self._photo = look(self.content)
+        self._photo = look(self.content, regions=losses.style_regions(self._guided))
         self._grams = losses.style_targets(map(look, style_images), self._photo, self.recipe)
-        self.start_losses = self._style_losses(self.content)
+        self.start_losses = self._style_losses(self._photo)
         between = losses.style_distances(self._grams, self._photo, self.recipe)
         self.style_distances: np.ndarray = between.numpy()
 
@@ -347,6 +348,8 @@ class StyleTransfer:
         Raises:
             ValueError: If it has another size.
         """
+        from mnst import losses
+
         pixels = images.load_image(image, size=None)
         if pixels.shape != self.content.shape:
             height, width = self.content.shape[1:3]
@@ -354,7 +357,8 @@ class StyleTransfer:
                 f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
                 f"{width} x {height}"
             )
-        return self._style_losses(pixels)
+        seen = self._trainer.view.statistics(pixels, regions=losses.style_regions(self._guided))
+        return self._style_losses(seen)
 
     @property
     def _guided(self) -> Regions | None:
@@ -381,14 +385,13 @@ class StyleTransfer:
             regions=self._guided,
         )
 
-    def _style_losses(self, image: np.ndarray) -> tuple[float, ...]:
+    def _style_losses(self, seen: Statistics) -> tuple[float, ...]:
         from mnst import losses
 
         styles = range(1, self._styles + 1)
         targets = self._targets(
             self.recipe, [1 / self._styles] * self._styles, [1.0] * self._styles
         )
-        seen = self._trainer.view.statistics(image, regions=targets.regions)
         _, named = losses.mixed_losses(seen, targets, self.recipe)
         return tuple(float(named[f"style_{k}"]) for k in styles)
 
