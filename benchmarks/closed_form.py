@@ -9,7 +9,7 @@ import argparse
 from matplotlib import cbook
 
 import mnst
-from mnst.calibration import imbalance
+from mnst.painting.calibration import imbalance
 from mnst.paintings import dots, glass, ink, swirls
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import mnst
 from mnst.images import to_uint8
 from mnst.paintings import swirls
-from mnst.plots import log_axis
+from mnst.reporting.plots import log_axis
 
 LBFGS = mnst.ARTICLE.replace(optimizer="lbfgs", learning_rate=mnst.FAST.learning_rate)
 SURROGATE = {"surrogate": "vgg19-lite", "correct_every": mnst.FAST.correct_every}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import mnst
+from mnst.engine.planning import tiles_named
 from mnst.paintings import glass, swirls
-from mnst.planning import tiles_named
 
 PICTURES = ["1024x1024", "1024x1024:1.9GB", "2048x2048", "2048x2048:3.2GB", "4096x4096:8GB"]
 

@@ -18,8 +18,8 @@ from matplotlib import cbook
 from PIL import Image
 
 import mnst
-from mnst.devices import device_name, resolve_precision
-from mnst.features import VGG19_LAYERS
+from mnst.engine.devices import device_name, resolve_precision
+from mnst.networks.vgg import VGG19_LAYERS
 from mnst.paintings import dots, glass, ink, swirls
 
 GAMMAS = (0.0, 0.5, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import mnst
-from mnst.features import VGG19_LAYERS
+from mnst.networks.vgg import VGG19_LAYERS
 
 ARTICLE = mnst.ARTICLE
 LAYERS = VGG19_LAYERS[: max(map(VGG19_LAYERS.index, ARTICLE.layers)) + 1]

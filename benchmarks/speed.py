@@ -26,10 +26,10 @@ from workers import FailureError, Scene, Way, Worker
 
 import mnst
 from mnst.images import to_uint8
+from mnst.networks.weights import fetch_weights, find_weights
 from mnst.paintings import dots, glass, ink, swirls
-from mnst.plots import log_axis
 from mnst.recipes import RECIPES, get_recipe
-from mnst.weights import fetch_weights, find_weights
+from mnst.reporting.plots import log_axis
 
 PRECISIONS = ("float32", "bfloat16")
 BACKBONES = ("vgg19", "vgg19-lite")

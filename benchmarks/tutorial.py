@@ -6,7 +6,7 @@ matrices are summed, and pixels are 0..255, so that it does the same mathematics
 """
 
 import mnst
-from mnst._tensorflow import keras, tf
+from mnst.backend import keras, tf
 
 ARTICLE = mnst.ARTICLE
 

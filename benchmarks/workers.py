@@ -18,7 +18,7 @@ import numpy as np
 
 import mnst
 from mnst.errors import one_line
-from mnst.features import VGG19_LAYERS
+from mnst.networks.vgg import VGG19_LAYERS
 
 BLOCK = 6  # steps of a race that one takes before it is the next one's turn
 EVERY = 2  # how often a picture of a race is kept, to be judged
@@ -119,8 +119,8 @@ class Bench:
         self.painters = {}
 
     def about(self) -> dict[str, str]:
-        from mnst import devices
-        from mnst._tensorflow import keras, tf
+        from mnst.backend import keras, tf
+        from mnst.engine import devices
 
         return {
             "device": devices.device_name(),
@@ -150,7 +150,7 @@ class Bench:
     @cache  # noqa: B019 - there is one Bench in a process
     def convolutions(self, backbone: str) -> list[tuple[str, tuple[int, ...], int, int]]:
         """Returns each convolution's name, kernel's shape, and the picture's size there."""
-        from mnst._tensorflow import keras
+        from mnst.backend import keras
 
         weights = self.scene.weights_of(backbone)
         model = mnst.vgg_layers(mnst.ARTICLE.layers, backbone=backbone, weights=weights)
@@ -223,7 +223,7 @@ def maker(way: Way, scene: Scene) -> Callable[[], object]:
             PyTorch, weights=scene.arrays, precision=way.precision, compiled=way.compiled
         )
     else:
-        from mnst._tensorflow import tf
+        from mnst.backend import tf
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # leaves some to the others
@@ -269,7 +269,7 @@ def time_convolution(
     kernel: tuple[int, ...], size: tuple[int, int], precision: str
 ) -> tuple[float, float]:
     """Returns the seconds of a convolution, forward and back to its input."""
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     shapes = [(1, *size, channels) for channels in kernel[2:]]
     filters, given, upstream = (
@@ -289,7 +289,7 @@ def time_convolution(
 
 def least(compute: Callable[[], object], *, tries: int = 3) -> float:
     """Returns the least seconds of a computation, after one that does not count."""
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     stamps = []
     for _ in range(tries + 1):

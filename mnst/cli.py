@@ -18,23 +18,30 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mnst import __version__, devices, figures, images, paintings
-from mnst.animation import check_animation, crossfade
-from mnst.calibration import calibrate
-from mnst.distillation import distill
-from mnst.errors import one_line
-from mnst.planning import plan
-from mnst.recipes import RECIPES
-from mnst.segmentation import DEEPLAB_VARIABLE, MODELS, Classes, Segmentation, find_model, segment
-from mnst.sweeps import sweep
-from mnst.transfer import Result, check_options, stylize
-from mnst.weights import (
+from mnst import __version__, figures, images, paintings
+from mnst.engine import devices
+from mnst.engine.planning import plan
+from mnst.errors import WeightsError, one_line
+from mnst.masks.segmentation import (
+    DEEPLAB_VARIABLE,
+    MODELS,
+    Classes,
+    Segmentation,
+    find_model,
+    segment,
+)
+from mnst.networks.distillation import distill
+from mnst.networks.weights import (
     BACKBONES,
     VGG19_VARIABLE,
-    WeightsError,
     find_weights,
     how_to_get_vgg19,
 )
+from mnst.painting.calibration import calibrate
+from mnst.painting.crossfades import check_animation, crossfade
+from mnst.painting.sweeps import sweep
+from mnst.painting.transfer import Result, check_options, stylize
+from mnst.recipes import RECIPES
 
 BAD_INPUT = 2
 FAILED = 1
@@ -430,7 +437,7 @@ def _distill(sources: list[str], folder: str, **options: Any) -> int:
 
 
 def _app(port: int | None, browser: bool) -> int:
-    from mnst.app import serve
+    from mnst.studio.app import serve
 
     serve(port=port, browser=browser)
     return 0

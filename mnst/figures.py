@@ -17,11 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mnst import images, mixing, paintings
-from mnst.calibration import Calibration, calibrate
-from mnst.plots import log_axis
-from mnst.recipes import ARTICLE, PAPER, Recipe
-from mnst.segmentation import (
+from mnst import images, paintings
+from mnst.masks.segmentation import (
     Classes,
     Segmentation,
     check_classes,
@@ -29,8 +26,12 @@ from mnst.segmentation import (
     load_mask,
     segment,
 )
-from mnst.sweeps import Sweep, sweep
-from mnst.transfer import Localize, Result, stylize
+from mnst.objective import mixing
+from mnst.painting.calibration import Calibration, calibrate
+from mnst.painting.sweeps import Sweep, sweep
+from mnst.painting.transfer import Localize, Result, stylize
+from mnst.recipes import ARTICLE, PAPER, Recipe
+from mnst.reporting.plots import log_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory):
     """The path of weights for VGG19 without its top: random numbers, in Keras' present format."""
-    from mnst._tensorflow import keras
+    from mnst.backend import keras
 
     model = keras.applications.VGG19(include_top=False, weights=None)
     random = np.random.default_rng(19)

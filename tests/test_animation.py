@@ -4,7 +4,7 @@ from PIL import Image
 from scenes import PHOTO, STYLES, options
 
 import mnst
-from mnst.animation import Crossfade
+from mnst.painting.crossfades import Crossfade
 from mnst.paintings import swirls
 
 

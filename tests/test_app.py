@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mnst import app
 from mnst.cli import main
+from mnst.studio import app
 
 
 @pytest.fixture

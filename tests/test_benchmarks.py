@@ -11,8 +11,8 @@ import pytest
 
 import mnst
 from mnst.images import to_uint8
+from mnst.networks.weights import find_weights
 from mnst.paintings import glass, swirls
-from mnst.weights import find_weights
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))

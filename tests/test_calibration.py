@@ -8,14 +8,14 @@ import pytest
 from scenes import PHOTO, STYLES, options
 
 import mnst
-from mnst.calibration import calibrate_transfer, imbalance
-from mnst.mixing import (
+from mnst.objective.mixing import (
     SMALLEST_SHARE,
     closed_form_sigma,
     crossing,
     mixed_style_losses,
     predicted_improvement,
 )
+from mnst.painting.calibration import calibrate_transfer, imbalance
 from mnst.paintings import glass, swirls
 
 

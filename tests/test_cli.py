@@ -312,7 +312,7 @@ def test_picture_and_settings_are_what_was_asked_for(stylize, pictures, random_w
 @pytest.fixture
 def fake_gpu(tmp_path, monkeypatch):
     """An NVIDIA driver that knows of a GPU, which TensorFlow does not use."""
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow uses a GPU here")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst import distillation
-from mnst._tensorflow import keras
-from mnst.distillation import CONVOLUTIONS, LITE_WIDTHS, Moments, distill, make_crops
+from mnst.backend import keras
+from mnst.networks import distillation
+from mnst.networks.distillation import CONVOLUTIONS, LITE_WIDTHS, Moments, distill, make_crops
+from mnst.networks.weights import read_lite
 from mnst.paintings import dots, glass, swirls
-from mnst.weights import read_lite
 
 NARROW = {name: None if name == "block1_conv1" else (3, 4) for name in CONVOLUTIONS}
 QUICK = {"widths": NARROW, "fit_crops": 2, "steps": 4, "batch": 1, "side": 32, "progress": False}
@@ -309,7 +309,7 @@ def test_errors_on_the_command_line(tmp_path, capsys):
 def test_on_another_backend(pictures, random_weights, tmp_path):
     pytest.importorskip("jax")
     script = (
-        "import mnst.distillation as d;"
+        "import mnst.networks.distillation as d;"
         "narrow = {n: None if n == 'block1_conv1' else (3, 4) for n in d.CONVOLUTIONS};"
         f"d.distill({str(pictures)!r}, folder={str(tmp_path)!r}, weights={str(random_weights)!r},"
         "widths=narrow, fit_crops=2, steps=2, batch=1, side=32, progress=False);"

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst import cli, distillation, paintings
+from mnst import cli, paintings
+from mnst.networks import distillation
+from mnst.networks.weights import LITE_FILE
 from mnst.paintings import dots, glass, ink, swirls
-from mnst.weights import LITE_FILE
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -68,7 +69,7 @@ def scratch(tmp_path, monkeypatch, random_weights, drawn):
     Pictures have 32 pixels, VGG19's weights are random, and no run has more than two steps. DeepLab
     and the training of a student, which have tests of their own, have stand-ins.
     """
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
@@ -102,8 +103,8 @@ def _distill(sources, *, folder, **options):
 
 
 def _make_brief(monkeypatch):
-    from mnst.training import Trainer
-    from mnst.transfer import StyleTransfer
+    from mnst.engine.training import Trainer
+    from mnst.painting.transfer import StyleTransfer
 
     paint, run, init = StyleTransfer.run, Trainer.run, StyleTransfer.__init__
 
@@ -123,7 +124,7 @@ def _make_brief(monkeypatch):
 
 
 def _see_a_person(monkeypatch):
-    from mnst import hub
+    from mnst.masks import hub
 
     side = 32
 
@@ -141,7 +142,7 @@ def _see_a_person(monkeypatch):
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_python_runs(page, scratch):
     """The blocks of a page are one program."""
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     # Where a page compiles itself, it may.
     tf.config.run_functions_eagerly("tf.function" not in (ROOT / page).read_text())

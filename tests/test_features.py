@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst._tensorflow import keras
-from mnst.features import VGG19_LAYERS, check_layers, minimum_side
+from mnst.backend import keras
+from mnst.networks.vgg import VGG19_LAYERS, check_layers, minimum_side
 
 SOME = [
     "block1_conv1",
@@ -98,7 +98,7 @@ def test_model_ends_behind_the_deepest_layer_and_is_frozen(random_weights):
 
 
 def test_gradient_reaches_the_pixels(extractor, picture):
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     image = tf.constant(picture)
     with tf.GradientTape() as tape:

@@ -5,8 +5,9 @@ import pytest
 from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
-from mnst import figures, segmentation
-from mnst.segmentation import PASCAL_VOC, Segmentation
+from mnst import figures
+from mnst.masks import segmentation
+from mnst.masks.segmentation import PASCAL_VOC, Segmentation
 
 
 @pytest.fixture(scope="module")

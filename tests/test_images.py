@@ -320,7 +320,7 @@ def test_white_is_white_whatever_its_alpha():
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "bfloat16", "float16"])
 def test_tensors(random, dtype):
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     levels = random.integers(0, 256, (1, 9, 7, 3))  # bfloat16 holds whole numbers up to 256
     tensor = tf.constant(levels * (257 if dtype == "uint16" else 1), dtype)
@@ -328,7 +328,7 @@ def test_tensors(random, dtype):
 
 
 def test_variable_is_taken_like_a_tensor():
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     np.testing.assert_array_equal(
         load(tf.Variable(tf.fill((1, 4, 5, 3), 7.0))), np.full((4, 5, 3), 7)

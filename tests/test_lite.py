@@ -10,10 +10,10 @@ import pytest
 from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
-from mnst import weights
-from mnst.features import VGG19_LAYERS
+from mnst.networks import weights
+from mnst.networks.vgg import VGG19_LAYERS
+from mnst.networks.weights import WeightsError, fetch_weights, find_weights, read_lite, write_lite
 from mnst.paintings import glass, swirls
-from mnst.weights import WeightsError, fetch_weights, find_weights, read_lite, write_lite
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,9 @@ from scenes import PHOTO, STYLES
 from scipy import ndimage
 
 import mnst
-from mnst import segmentation
 from mnst.cli import main
-from mnst.segmentation import PASCAL_VOC, Segmentation
+from mnst.masks import segmentation
+from mnst.masks.segmentation import PASCAL_VOC, Segmentation
 
 PERSON = PASCAL_VOC.index("person")
 LEFT = np.broadcast_to(np.arange(24) < 12, (20, 24))  # of PHOTO

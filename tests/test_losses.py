@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst._tensorflow import keras, tf
-from mnst.losses import corrected, make_targets, mixed_losses, statistics, style_targets
-from mnst.regions import Regions, halvings, paint_regions
+from mnst.backend import keras, tf
+from mnst.objective.losses import corrected, make_targets, mixed_losses, statistics, style_targets
+from mnst.objective.regions import Regions, halvings, paint_regions
 
 RECIPES = [mnst.ARTICLE, mnst.PAPER, mnst.TUTORIAL]
 # Two tiny layers stand for VGG19's in all three recipes' ways of measuring.

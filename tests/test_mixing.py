@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mnst.mixing import loss_ratio, relative_improvement, style_shares, style_sigmas
+from mnst.objective.mixing import loss_ratio, relative_improvement, style_shares, style_sigmas
 
 
 @pytest.mark.parametrize(

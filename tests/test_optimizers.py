@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst._tensorflow import keras, tf
-from mnst.optimizers import LBFGS, PAIRS, Adam, make_optimizer
+from mnst.backend import keras, tf
+from mnst.optimizers.lbfgs import LBFGS, PAIRS, Adam, make_optimizer
 
 SHAPE = (1, 6, 7, 3)
 RECIPE = mnst.ARTICLE.replace(optimizer="lbfgs", learning_rate=4.0)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnst import painter
-from mnst.painter import Painter, Position
 from mnst.paintings import dots, glass, ink, swirls
+from mnst.studio import painter
+from mnst.studio.painter import Painter, Position
 
 SIDE = 32
 
@@ -208,7 +208,7 @@ def people(monkeypatch, mask):
         classes = {} if mask is None else {"person": 0.5}
         return SimpleNamespace(classes=classes, mask=lambda name: mask)
 
-    monkeypatch.setattr("mnst.segmentation.segment", segment)
+    monkeypatch.setattr("mnst.masks.segmentation.segment", segment)
     return asked
 
 

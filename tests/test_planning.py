@@ -11,9 +11,9 @@ from PIL import Image
 from scenes import PHOTO, RECIPE
 
 import mnst
-from mnst import devices, planning
 from mnst.cli import main
-from mnst.planning import duration, find_tile, memory_limit, memory_needed, parse_memory
+from mnst.engine import devices, planning
+from mnst.engine.planning import duration, find_tile, memory_limit, memory_needed, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
 
 
 def test_lbfgs_is_planned_with_the_memory_of_its_pairs():
-    from mnst.optimizers import PAIRS
+    from mnst.optimizers.lbfgs import PAIRS
 
     by_adam, by_lbfgs = (
         memory_needed(1000, 1000, "float32", None, optimizer) for optimizer in ("adam", "lbfgs")

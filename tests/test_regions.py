@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnst.regions import as_seen, halvings, paint_regions
+from mnst.objective.regions import as_seen, halvings, paint_regions
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_position_has_the_mean_of_the_pixels_that_the_pools_lead_to_it(size):
 
 def test_the_levels_have_the_sizes_of_vgg_s_layers(random_weights):
     import mnst
-    from mnst.features import VGG19_LAYERS
+    from mnst.networks.vgg import VGG19_LAYERS
 
     picture = np.zeros((1, 37, 50, 3), np.float32)
     levels = halvings(picture[..., 0])

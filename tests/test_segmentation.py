@@ -21,10 +21,10 @@ from PIL import Image
 from scipy import ndimage
 
 import mnst
-from mnst import hub, labelling, segmentation
 from mnst.cli import main
-from mnst.segmentation import MODELS, PASCAL_VOC, Segmentation, SegmentationModel, find_model
-from mnst.weights import WeightsError
+from mnst.masks import hub, labelling, segmentation
+from mnst.masks.segmentation import MODELS, PASCAL_VOC, Segmentation, SegmentationModel, find_model
+from mnst.networks.weights import WeightsError
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
 PERSON, DOG = 15, 12
@@ -52,7 +52,7 @@ def toy(square):
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A SavedModel that labels by colour."""
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     class Toy(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, "images")])
@@ -78,7 +78,7 @@ def archive(folder):
 @pytest.fixture(scope="session")
 def lite(folder):
     """The same for LiteRT."""
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     path = folder.with_name("toy.tflite")
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
@@ -238,7 +238,7 @@ def test_what_a_file_does_not_say_is_asked_for(folder, lite):
 
 
 def test_open_size_has_to_be_given(tmp_path):
-    from mnst._tensorflow import tf
+    from mnst.backend import tf
 
     class Open(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])

@@ -167,7 +167,7 @@ def test_ctrl_c_gives_back_the_runs_that_were_finished(
     photo, styles, options, tmp_path, monkeypatch
 ):
     """Pressed as soon as the second run was kept."""
-    from mnst import sweeps
+    from mnst.painting import sweeps
 
     keep = sweeps._save_run
 

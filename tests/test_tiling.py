@@ -5,12 +5,12 @@ import pytest
 from scenes import options
 
 import mnst
-from mnst import planning, tiling
-from mnst._tensorflow import keras, tf
-from mnst.losses import gram_sum, make_targets, style_targets
-from mnst.regions import paint_regions
-from mnst.tiling import Tiled, Whole, _spans
-from mnst.training import Trainer
+from mnst.backend import keras, tf
+from mnst.engine import planning, tiling
+from mnst.engine.tiling import Tiled, Whole, _spans
+from mnst.engine.training import Trainer
+from mnst.objective.losses import gram_sum, make_targets, style_targets
+from mnst.objective.regions import paint_regions
 
 SIDES = [(150, 211), (160, 96), (79, 66)]  # odd at every pool, even at every pool, hardly a tile
 GAMMA, SIGMA = (0.2, 0.3, 0.5), (1, 2, 0.5)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst._tensorflow import keras, tf
-from mnst.losses import make_targets, mixed_losses, statistics, style_targets
-from mnst.regions import paint_regions
-from mnst.training import DivergenceError, Trainer
+from mnst.backend import keras, tf
+from mnst.engine.training import DivergenceError, Trainer
+from mnst.objective.losses import make_targets, mixed_losses, statistics, style_targets
+from mnst.objective.regions import paint_regions
 
 RECIPE = mnst.ARTICLE.replace(
     content_layers={"features": 1.0},

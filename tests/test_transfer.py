@@ -10,11 +10,11 @@ from PIL import Image
 from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
-from mnst import tiling
+from mnst.engine import tiling
+from mnst.engine.training import DivergenceError
 from mnst.images import to_uint8
-from mnst.losses import mixed_losses
+from mnst.objective.losses import mixed_losses
 from mnst.paintings import glass, swirls
-from mnst.training import DivergenceError
 
 
 @pytest.fixture(scope="module")

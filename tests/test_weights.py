@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst import weights
-from mnst.weights import WeightsError, fetch_weights, find_weights
+from mnst.networks import weights
+from mnst.networks.weights import WeightsError, fetch_weights, find_weights
 
 BODY = np.random.default_rng(3).bytes(100_000)
 
@@ -220,7 +220,7 @@ def legacy_weights(random_weights, tmp_path_factory):
     """The random weights in the format of Keras' own download, which Keras 3 reads and writes."""
     from keras.src.legacy.saving import legacy_h5_format
 
-    from mnst._tensorflow import keras
+    from mnst.backend import keras
 
     path = tmp_path_factory.mktemp("weights") / "random.h5"
     model = keras.applications.VGG19(include_top=False, weights=None)

@@ -12,8 +12,8 @@ from PIL import Image
 from scenes import RECIPE
 
 import mnst
-from mnst import painter, widgets
 from mnst.paintings import dots, glass, ink, swirls
+from mnst.studio import painter, widgets
 
 pytest.importorskip("ipywidgets")
 

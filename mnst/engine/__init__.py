@@ -1,0 +1,1 @@
+"""How a picture is painted: gradients, whole or in tiles; the loop; devices; planning."""

@@ -1,0 +1,141 @@
+"""What TensorFlow runs on: the device, the precision that suits it, and why a GPU is not used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+from mnst.backend import tf
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What `precision=` may be."""
+
+
+def device_name() -> str:
+    """Returns what a run would compute on, such as "GPU NVIDIA H200" or "CPU AMD EPYC, 2 cores"."""
+    details = _gpu_details()
+    if details is not None:
+        return f"GPU {details.get('device_name', 'of unknown name')}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU {_cpu_name()}, {cores} cores"
+
+
+def check_precision(precision: str) -> None:
+    """Raises a ValueError if there is no such precision."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}")
+
+
+def resolve_precision(precision: str) -> Precision:
+    """Returns what the network computes in; Gram matrices and losses are float32 always.
+
+    "auto" is bfloat16 where the hardware multiplies it faster: CPUs with AMX or AVX512-BF16, GPUs
+    from compute capability 8.0 (Ampere) on. Elsewhere bfloat16 is emulated and slower.
+    """
+    check_precision(precision)
+    if precision == "auto":
+        return "bfloat16" if _has_bfloat16() else "float32"
+    return "bfloat16" if precision == "bfloat16" else "float32"
+
+
+def unused_gpus() -> list[str]:
+    """Returns the names of this machine's GPUs that TensorFlow does not use; quick."""
+    present = _nvidia_gpus()
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        present.append("Apple GPU")
+    return present if present and _gpu_details() is None else []
+
+
+def why_unused() -> str:
+    """Returns why TensorFlow does not use the GPU, and what to do; takes seconds."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and (not visible or visible.startswith("-1")):
+        return f"it is hidden by the environment variable CUDA_VISIBLE_DEVICES={visible!r}"
+    if sys.platform == "win32":
+        return "TensorFlow has had no GPU support on Windows itself since 2.11; use it in WSL2"
+    if sys.platform == "darwin":
+        return "tensorflow-metal does not work with TensorFlow 2.18 or newer"
+    if not tf.test.is_built_with_cuda():
+        return "this TensorFlow is built without CUDA; install mnst[gpu] in a fresh environment"
+    return gpu_reason(_log_of_looking_for_gpus())
+
+
+def gpu_reason(log: str) -> str:
+    """Picks from TensorFlow's log of looking for GPUs what stood in the way.
+
+    Example:
+        >>> from mnst.engine.devices import gpu_reason
+        >>> gpu_reason("I0000 00:00:1.2 7 cudart_stub.cc:31] Could not find cuda drivers.")
+        'TensorFlow says "Could not find cuda drivers."; try pip install mnst[gpu]'
+    """
+    telling = re.findall(r"\] (.*(?:cuda|gpu|dlopen|cuInit|driver).*)", log, re.IGNORECASE)
+    said = " ".join(dict.fromkeys(telling)) or "nothing about it"
+    return f'TensorFlow says "{said}"; try pip install mnst[gpu]'
+
+
+def _log_of_looking_for_gpus() -> str:
+    # A fresh process: this one's TensorFlow has looked already, and keeps silent about it.
+    looked = subprocess.run(
+        [sys.executable, "-c", "import tensorflow as tf; tf.config.list_physical_devices('GPU')"],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return looked.stderr
+
+
+def _nvidia_gpus() -> list[str]:
+    """Asks the driver's own tool, which is there on Linux and Windows wherever the driver is."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID.*)?$", listed.stdout, re.MULTILINE)
+
+
+def _gpu_details() -> dict[str, object] | None:
+    """Returns TensorFlow's details of its first GPU, or None if it has none."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return dict(tf.config.experimental.get_device_details(gpus[0])) if gpus else None
+
+
+def gpu_memory() -> int | None:
+    """Returns the bytes of memory of the GPU that TensorFlow uses; None if it uses none."""
+    if _gpu_details() is None:
+        return None
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    asked = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    # In MiB. Which of several TensorFlow has taken does not show here: the smallest is safe.
+    return min(map(int, listed)) * 2**20 if listed else None
+
+
+def _has_bfloat16() -> bool:
+    details = _gpu_details()
+    if details is not None:
+        capability = details.get("compute_capability")
+        return isinstance(capability, tuple) and capability >= (8, 0)
+    flags = set(_cpuinfo("flags").split())
+    return bool(flags & {"amx_bf16", "avx512_bf16"})
+
+
+def _cpu_name() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(field: str) -> str:
+    """Returns a field of Linux's /proc/cpuinfo, or "" where there is none."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.is_file() else ""
+    found = re.search(rf"^{field}\s*: (.*)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else ""

@@ -1,0 +1,33 @@
+"""Pictures in and out: float32 arrays [1, H, W, 3], RGB, 0..255 inside; files outside."""
+
+from mnst.images.downloading import is_address
+from mnst.images.files import check_place, file_digest, sha256, write_atomically
+from mnst.images.reading import describe, load_image, resize_image, to_uint8
+from mnst.images.writing import (
+    FORMATS,
+    check_output,
+    encode,
+    encode_with_settings,
+    read_settings,
+    save_image,
+    side_by_side,
+)
+
+__all__ = [
+    "FORMATS",
+    "check_output",
+    "check_place",
+    "describe",
+    "encode",
+    "encode_with_settings",
+    "file_digest",
+    "is_address",
+    "load_image",
+    "read_settings",
+    "resize_image",
+    "save_image",
+    "sha256",
+    "side_by_side",
+    "to_uint8",
+    "write_atomically",
+]

@@ -1,0 +1,1 @@
+"""What a picture is measured against: statistics, losses, targets, and how styles are mixed."""

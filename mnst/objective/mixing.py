@@ -1,0 +1,265 @@
+"""The crossfader: pure functions on a few numbers, from gamma and sigma to shares and progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import SupportsFloat
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+# Shares written as decimals, such as (0.33, 0.33, 0.34), may miss 1 by their rounding.
+_SUM_TOLERANCE = 1e-6
+
+SMALLEST_SHARE = 0.02
+"""No style's share becomes smaller in calibration, so that it stays a style of the mixture."""
+
+_MAX_TURNS = 10_000
+
+
+def style_shares(gamma: float | Sequence[float] | None, styles: int) -> tuple[float, ...]:
+    """Returns the share g_k of every style.
+
+    Args:
+        gamma: The crossfader. With two styles a number in 0..1, the share of style 1, while
+            style 2 has 1 - gamma (article, fig. 2; paper, eq. 7). With any number of styles a
+            sequence of shares, none negative, that sum to 1. None is equal shares.
+        styles: How many styles there are, 1 or more.
+
+    Returns:
+        One float per style; they sum to 1.
+
+    Raises:
+        ValueError: If there is no style, or gamma is out of range or does not fit the styles.
+
+    Example:
+        >>> from mnst.objective.mixing import style_shares
+        >>> style_shares(0.25, 2)
+        (0.25, 0.75)
+        >>> style_shares(None, 4)
+        (0.25, 0.25, 0.25, 0.25)
+    """
+    if styles < 1:
+        raise ValueError("no style was given: give at least one style image")
+    if gamma is None:
+        return (1 / styles,) * styles
+    if not isinstance(gamma, Iterable):
+        return _two_shares(float(gamma), styles)
+    shares = _floats("gamma", gamma)
+    if len(shares) != styles:
+        raise ValueError(f"gamma has {len(shares)} shares for {styles} styles: give one for each")
+    if any(not 0 <= share <= 1 for share in shares):
+        raise ValueError(f"gamma is {_listed(shares)}: give shares between 0 and 1")
+    if abs(sum(shares) - 1) > _SUM_TOLERANCE:
+        raise ValueError(
+            f"gamma is {_listed(shares)}, in sum {sum(shares):g}: shares must sum to 1"
+        )
+    return shares
+
+
+def _two_shares(gamma: float, styles: int) -> tuple[float, ...]:
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma is {gamma:g}: give a number between 0 and 1")
+    if styles == 1 and gamma == 1:
+        return (1.0,)
+    if styles != 2:
+        raise ValueError(
+            f"gamma is one number, {gamma:g}, for {styles} style{'s' * (styles > 1)}: "
+            f"one number is for two styles; give a share for each"
+        )
+    return (gamma, 1 - gamma)
+
+
+def style_sigmas(sigma: Sequence[float] | None, styles: int) -> tuple[float, ...]:
+    """Returns the calibration weight sigma_k of every style (article, fig. 7).
+
+    Args:
+        sigma: One number above 0 per style, or None for no calibration: all 1.
+        styles: How many styles there are.
+
+    Raises:
+        ValueError: If a sigma is not above 0, or there is not one per style.
+
+    Example:
+        >>> from mnst.objective.mixing import style_sigmas
+        >>> style_sigmas([1, 1.9], 2)
+        (1.0, 1.9)
+    """
+    if sigma is None:
+        return (1.0,) * styles
+    if not isinstance(sigma, Iterable):
+        raise ValueError(f"sigma is one number, {sigma}: give one for each style, as in 1, 1.9")
+    sigmas = _floats("sigma", sigma)
+    if len(sigmas) != styles:
+        raise ValueError(f"sigma has {len(sigmas)} numbers for {styles} styles: give one for each")
+    if any(not 0 < value < math.inf for value in sigmas):
+        raise ValueError(f"sigma is {_listed(sigmas)}: give numbers above 0")
+    return sigmas
+
+
+def relative_improvement(start: Sequence[float], final: Sequence[float]) -> tuple[float, ...]:
+    """Returns RI_k = L_style_k(c) / L_style_k(x_final) (article, fig. 5); above 1 is progress.
+
+    The paper's equations 8 and 9 define the inverse under the same name: that is `loss_ratio`.
+
+    Args:
+        start: The style losses of the content image c, one per style.
+        final: The style losses of the finished picture.
+
+    Returns:
+        One number per style; inf where the final loss is 0, nan where both are 0.
+
+    Example:
+        >>> import mnst
+        >>> mnst.relative_improvement([8.0, 6.0], [2.0, 3.0])
+        (4.0, 2.0)
+    """
+    return tuple(_ratio(a, b) for a, b in zip(start, final, strict=True))
+
+
+def loss_ratio(start: Sequence[float], final: Sequence[float]) -> tuple[float, ...]:
+    """Returns r_k = L_style_k(x_final) / L_style_k(c) (paper, eq. 8 and 9); below 1 is progress.
+
+    Args:
+        start: The style losses of the content image c, one per style.
+        final: The style losses of the finished picture.
+
+    Returns:
+        One number per style: the inverse of `relative_improvement`.
+
+    Example:
+        >>> import mnst
+        >>> mnst.loss_ratio([8.0, 6.0], [2.0, 3.0])
+        (0.25, 0.5)
+    """
+    return tuple(_ratio(b, a) for a, b in zip(start, final, strict=True))
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    if denominator == 0:
+        return math.nan if numerator == 0 else math.inf
+    return float(numerator) / float(denominator)
+
+
+def _floats(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {values!r}: give a number for each style") from None
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def mixed_style_losses(shares: ArrayLike, distances: ArrayLike) -> np.ndarray:
+    """Returns L_style_k of a picture whose Gram matrices are the weighted mean of the styles'.
+
+    With v = shares / sum(shares) the mean is A = sum_k v_k A_k, and |A - A_k|^2 follows from the
+    distances between the styles alone:
+
+        L_k = sum_j v_j D_jk - 1/2 sum_ij v_i v_j D_ij
+
+    For two styles that is L_1 = v_2^2 D and L_2 = v_1^2 D.
+
+    Args:
+        shares: g_k * sigma_k, not negative, one per style.
+        distances: D, [K, K]: the style loss of style j's Gram matrices against style k's.
+
+    Returns:
+        float64 [K].
+    """
+    v = np.asarray(shares, np.float64) / np.sum(shares)
+    between = np.asarray(distances, np.float64)
+    losses: np.ndarray = between @ v - v @ between @ v / 2
+    return losses
+
+
+def predicted_improvement(
+    shares: Sequence[float], start: Sequence[float], distances: ArrayLike
+) -> tuple[float, ...]:
+    """Returns the RI_k that a run approaches, were it to reach the mean of the styles.
+
+    A real run stops short of it: the content holds it back, and so does the number of steps. The
+    ratio of two RI_k is met far better than each of them, except near gamma = 0 and 1, where
+    the prediction goes to infinity.
+
+    Args:
+        shares: g_k * sigma_k, one per style.
+        start: L_style_k(c), the style losses of the content image.
+        distances: Between the styles, [K, K].
+
+    Returns:
+        One number per style; inf for a style that has all the share.
+    """
+    final = np.maximum(mixed_style_losses(shares, distances), 0.0)
+    return relative_improvement(tuple(start), tuple(final.tolist()))
+
+
+def crossing(start: Sequence[float], sigma: Sequence[float]) -> float:
+    """Returns the gamma at which two styles are predicted to improve equally.
+
+    RI_1 / RI_2 = (L_1(c) / L_2(c)) * (gamma sigma_1 / ((1 - gamma) sigma_2))^2 is 1 there.
+
+    Args:
+        start: L_style_k(c), the two style losses of the content image.
+        sigma: The two calibration weights.
+
+    Example:
+        >>> from mnst.objective.mixing import crossing
+        >>> round(crossing([3.6, 1.0], [1, 1]), 3)  # the article found 0.34
+        0.345
+        >>> round(crossing([3.6, 1.0], [1, 3.6]), 3)  # and 0.64 with the ratio unrooted
+        0.655
+    """
+    return 1 / (1 + math.sqrt(start[0] / start[1]) * sigma[0] / sigma[1])
+
+
+def closed_form_sigma(start: Sequence[float], distances: ArrayLike) -> tuple[float, ...]:
+    """Returns the sigma with which equal shares make equal relative improvement, without a run.
+
+    The weighted mean of the styles' Gram matrices shall be equally near to all of them, each
+    distance in units of its own start loss. For two styles that is
+
+        sigma_2 / sigma_1 = sqrt(L_1(c) / L_2(c)),
+
+    the square root that the article found by trying. For more, the shares v of the nearest such
+    point are found by raising the share of every style that is too far by the square root of how
+    much; for two styles a single turn arrives.
+
+    Args:
+        start: L_style_k(c), the style losses of the content image, above 0.
+        distances: Between the styles, [K, K], symmetric, 0 on the diagonal.
+
+    Returns:
+        One number per style, the first one 1. Where some style is nearer than the others even
+        without any share (it lies among them), the styles can't be made equal; that one then gets
+        `SMALLEST_SHARE`, and the others are.
+
+    Raises:
+        ValueError: If a style's loss at the start is 0: nothing could improve.
+
+    Example:
+        >>> from mnst.objective.mixing import closed_form_sigma
+        >>> first, second = closed_form_sigma([3.6, 1.0], [[0, 5], [5, 0]])
+        >>> first, round(second, 3)  # the article found 1.9
+        (1.0, 1.897)
+    """
+    losses = np.asarray(start, np.float64)
+    if not np.all(losses > 0):
+        raise ValueError("a style's loss is 0 at the start: the photo is that style already")
+    v = np.full(len(losses), 1 / len(losses))
+    for _ in range(_MAX_TURNS):
+        nearness = mixed_style_losses(v, distances) / losses
+        if np.all(nearness <= 0):  # the styles are one and the same: any share will do
+            break
+        nearness = np.maximum(nearness, 0) / nearness.max()
+        turned = v * np.sqrt(nearness)
+        turned = np.maximum(turned / turned.sum(), SMALLEST_SHARE)
+        turned /= turned.sum()
+        settled = np.allclose(turned, v, rtol=1e-12, atol=0)
+        v = turned
+        if settled:
+            break
+    return tuple((v / v[0]).tolist())

@@ -1,0 +1,1 @@
+"""What changes the picture in a step: Adam, L-BFGS."""

@@ -1,0 +1,327 @@
+"""sigma, the calibration that makes the crossfader linear: known beforehand, and checked by runs.
+
+The article calibrates by a pilot run without sigma (`method="pilot"`). The closed form of
+`mixing.closed_form_sigma` needs none. Either can be refined by runs that measure what it missed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from mnst.masks.segmentation import Classes
+from mnst.objective import mixing
+from mnst.painting.transfer import Localize, StyleTransfer, check_options, read_start
+from mnst.recipes import ARTICLE, Recipe
+from mnst.reporting.plots import axes, log_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mnst.engine.training import StepRecord
+
+Method = Literal["closed-form", "pilot"]
+
+# d log RI_k / d log sigma_k, both relative to their mean over the styles: 2 in the closed form.
+_SLOPE = 2.0
+_SLOPE_LIMITS = (0.5, 8.0)
+
+
+@dataclass(frozen=True)
+class CalibrationRun:
+    """A run with equal shares that calibration made.
+
+    Attributes:
+        sigma: What it was run with.
+        relative_improvement: What came out, one RI_k per style.
+        steps: What it cost, in steps.
+        seconds: What it cost, in seconds.
+    """
+
+    sigma: tuple[float, ...]
+    relative_improvement: tuple[float, ...]
+    steps: int
+    seconds: float
+
+    @property
+    def imbalance(self) -> float:
+        """How far apart the styles are: log(largest RI / smallest RI), 0 if they are equal."""
+        return imbalance(self.relative_improvement)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """sigma, and all that it rests on.
+
+    Attributes:
+        sigma: One per style, the first one 1: pass it to `stylize` or `sweep`.
+        method: How its first guess was made.
+        start_losses: L_style_k(c), the style losses of the content image.
+        distances: The style loss between the styles' Gram matrices, [K, K].
+        runs: The runs that were made, in order; none for an unrefined closed form.
+        tolerance: The imbalance that refinement aims at.
+        converged: Whether a run with this very sigma was within the tolerance; None if no run
+            was asked to tell.
+    """
+
+    sigma: tuple[float, ...]
+    method: Method
+    start_losses: tuple[float, ...]
+    distances: np.ndarray
+    runs: tuple[CalibrationRun, ...]
+    tolerance: float
+    converged: bool | None
+
+    def predict(
+        self, gamma: float | Sequence[float], *, sigma: Sequence[float] | None = None
+    ) -> tuple[float, ...]:
+        """Returns the RI_k that the closed form predicts; see `mixing.predicted_improvement`.
+
+        Args:
+            gamma: As in `stylize`.
+            sigma: This calibration's, if not given; [1, 1] predicts the uncalibrated crossfader.
+        """
+        styles = len(self.start_losses)
+        sigmas = self.sigma if sigma is None else mixing.style_sigmas(sigma, styles)
+        shares = np.multiply(mixing.style_shares(gamma, styles), sigmas)
+        return mixing.predicted_improvement(shares.tolist(), self.start_losses, self.distances)
+
+    def crossing(self, *, sigma: Sequence[float] = (1.0, 1.0)) -> float:
+        """Returns the gamma at which two styles are predicted to improve equally.
+
+        Args:
+            sigma: With which sigma; without any, if not given (the article found 0.34).
+
+        Raises:
+            ValueError: If there are not two styles.
+        """
+        if len(self.start_losses) != 2:
+            raise ValueError(f"{len(self.start_losses)} styles have no crossing; two have one")
+        return mixing.crossing(self.start_losses, mixing.style_sigmas(sigma, 2))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draws the predicted RI_k over gamma, with this sigma and without, and the runs made.
+
+        Args:
+            ax: Matplotlib axes to draw on; a new figure, if not given.
+
+        Raises:
+            ValueError: If there are not two styles.
+        """
+        crossing = self.crossing()
+        ax = axes(ax)
+        gammas = np.linspace(0.02, 0.98, 97)
+        for sigma, line in ((self.sigma, "-"), ((1.0, 1.0), ":")):
+            curves = np.array([self.predict(gamma, sigma=sigma) for gamma in gammas])
+            with_sigma = f"sigma {sigma[0]:.3g}, {sigma[1]:.3g}"
+            for k, colour in enumerate(("tab:blue", "tab:orange")):
+                label = f"style {k + 1}, {with_sigma}"
+                ax.plot(gammas, curves[:, k], line, color=colour, label=label)
+        for run in self.runs:
+            first, second = run.relative_improvement
+            ax.plot(0.5, first, "o", color="tab:blue")
+            ax.plot(0.5, second, "o", color="tab:orange")
+        ax.axvline(crossing, color="grey", linewidth=0.8, linestyle=":")
+        ax.set(xlabel="gamma (share of style 1)", ylabel="relative improvement RI")
+        ax.legend()
+        return log_axis(ax)
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{value:.4g}" for value in self.sigma)
+        checked = "" if self.converged is None else f", converged: {self.converged}"
+        return f"<mnst.Calibration: sigma {listed}, {self.method}, {len(self.runs)} runs{checked}>"
+
+
+def calibrate(
+    photo: Any,
+    styles: Any,
+    *,
+    method: Method = "closed-form",
+    refine: int = 0,
+    tolerance: float = 0.05,
+    recipe: Recipe | str = ARTICLE,
+    steps: int | None = None,
+    size: int = 512,
+    init: Any = None,
+    seed: int = 0,
+    keep: Classes | None = None,
+    only: Classes | None = None,
+    mask: Any = None,
+    localize: Localize = "guided",
+    backbone: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    precision: str = "auto",
+    memory: int | str | None = None,
+    callback: Callable[[StepRecord], object] | None = None,
+    progress: bool = True,
+) -> Calibration:
+    """Finds the sigma with which equal shares make equal relative improvement.
+
+    Args:
+        photo: As in `stylize`.
+        styles: As in `stylize`, two or more.
+        method: "closed-form" computes sigma from the start losses and the styles' Gram matrices,
+            without a run. "pilot" is the article's procedure: a run with equal shares and without
+            sigma, then sigma_k = sqrt(RI_1 / RI_k).
+        refine: At most so many runs to check and correct sigma. Each runs with equal shares,
+            measures log RI, and corrects by the secant rule until the styles' imbalance,
+            log(largest RI / smallest RI), is within the tolerance.
+        tolerance: The imbalance that is good enough; 0.05 is 5 %.
+        recipe: As in `stylize`; so are the options that follow.
+        steps: How many steps a run takes.
+        size: The longest that a long side may be.
+        init: What a run starts from.
+        seed: Of the noise.
+        keep: Classes of the photo to keep.
+        only: Classes to paint, and nothing else.
+        mask: What to keep of the photo.
+        localize: How.
+        backbone: Which network measures.
+        weights: Path of its weights.
+        precision: What it computes in.
+        memory: What it may take.
+        callback: Called with every `StepRecord`.
+        progress: Show progress on standard error.
+
+    Returns:
+        sigma, what is predicted with it, and the runs that were made.
+
+    Raises:
+        ValueError: If an option is out of range, there are fewer than two styles, or the photo is
+            one of the styles already.
+
+    Example:
+        >>> calibration = mnst.calibrate("photo.jpg", ["a.jpg", "b.jpg"])  # doctest: +SKIP
+        >>> calibration.sigma, calibration.crossing()  # doctest: +SKIP
+        ((1.0, 1.897), 0.345)
+    """
+    _check(method, refine, tolerance)
+    recipe = check_options(styles, recipe=recipe, steps=steps, seed=seed)
+    start = read_start(init)
+    transfer = StyleTransfer(
+        photo,
+        styles,
+        recipe=recipe,
+        size=size,
+        keep=keep,
+        only=only,
+        mask=mask,
+        localize=localize,
+        backbone=backbone,
+        weights=weights,
+        precision=precision,
+        memory=memory,
+    )
+    return calibrate_transfer(
+        transfer,
+        method=method,
+        refine=refine,
+        tolerance=tolerance,
+        init=start,
+        seed=seed,
+        callback=callback,
+        progress=progress,
+    )
+
+
+def calibrate_transfer(
+    transfer: StyleTransfer,
+    *,
+    method: Method = "closed-form",
+    refine: int = 0,
+    tolerance: float = 0.05,
+    **options: Any,
+) -> Calibration:
+    """Calibrates a `StyleTransfer` that is there already; `options` are those of its `run`."""
+    _check(method, refine, tolerance)
+    styles = len(transfer.start_losses)
+    if styles < 2:
+        raise ValueError("calibration is between styles: give two or more")
+    runs: list[CalibrationRun] = []
+
+    def measure(sigma: Sequence[float]) -> CalibrationRun:
+        result = transfer.run(sigma=sigma, **options)
+        if not result.completed:
+            raise KeyboardInterrupt("calibration was interrupted")
+        last = result.history[-1]
+        runs.append(
+            CalibrationRun(tuple(sigma), result.relative_improvement, last.step, last.seconds)
+        )
+        return runs[-1]
+
+    if method == "pilot":
+        pilot = measure((1.0,) * styles)
+        improved = pilot.relative_improvement
+        sigma = tuple(math.sqrt(improved[0] / value) for value in improved)
+    else:
+        sigma = transfer.closed_form_sigma()
+    sigma, converged = _refined(sigma, measure, runs, refine, tolerance)
+    return Calibration(
+        sigma=sigma,
+        method=method,
+        start_losses=transfer.start_losses,
+        distances=transfer.style_distances,
+        runs=tuple(runs),
+        tolerance=tolerance,
+        converged=converged,
+    )
+
+
+def imbalance(relative_improvement: Sequence[float]) -> float:
+    """Returns log(largest RI / smallest RI): |log(RI_1 / RI_2)| for two styles."""
+    return float(np.ptp(np.log(relative_improvement)))
+
+
+def _refined(
+    sigma: tuple[float, ...],
+    measure: Callable[[Sequence[float]], CalibrationRun],
+    runs: Sequence[CalibrationRun],
+    limit: int,
+    tolerance: float,
+) -> tuple[tuple[float, ...], bool | None]:
+    """Returns the best sigma that was measured, and whether it is within the tolerance."""
+    if limit == 0:
+        return sigma, None
+    before = list(runs)  # a pilot run is a point of the secant, too
+    tried = []
+    for _ in range(limit):
+        run = measure(sigma)
+        tried.append(run)
+        if run.imbalance <= tolerance:
+            return run.sigma, True
+        sigma = _corrected(run, before[-1] if before else None)
+        before.append(run)
+    return min(tried, key=lambda run: run.imbalance).sigma, False
+
+
+def _corrected(run: CalibrationRun, before: CalibrationRun | None) -> tuple[float, ...]:
+    """Takes a secant step on log RI_k over log sigma_k, each relative to the styles' mean."""
+    s, improved = _centred(run.sigma), _centred(run.relative_improvement)
+    slope = np.full(len(s), _SLOPE)
+    if before is not None:
+        moved = s - _centred(before.sigma)
+        gained = improved - _centred(before.relative_improvement)
+        told = np.abs(moved) > 1e-6
+        slope[told] = np.clip(gained[told] / moved[told], *_SLOPE_LIMITS)
+    corrected = np.exp(s - improved / slope)
+    return tuple((corrected / corrected[0]).tolist())
+
+
+def _centred(values: Sequence[float]) -> np.ndarray:
+    logs = np.log(values)
+    centred: np.ndarray = logs - logs.mean()
+    return centred
+
+
+def _check(method: str, refine: int, tolerance: float) -> None:
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}: give one of {', '.join(get_args(Method))}")
+    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
+        raise ValueError(f"refine is {refine!r}: give how many runs at most, 0 or more")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance is {tolerance!r}: give a number above 0")

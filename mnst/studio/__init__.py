@@ -1,0 +1,1 @@
+"""The crossfader to play with: in a notebook, and as a web page."""

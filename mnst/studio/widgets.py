@@ -1,0 +1,540 @@
+"""The crossfader to play with, in a notebook or on a web page: `mnst.Crossfader`.
+
+Here are the widgets; what they show is painted by `mnst.studio.painter`, in a thread, so that the
+kernel stays free. ipywidgets is imported when a crossfader is made, and comes with mnst[notebooks].
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnst import images
+from mnst.errors import one_line
+from mnst.painting.transfer import Result, style_list
+from mnst.paintings import glass, swirls
+from mnst.recipes import ARTICLE, Recipe
+from mnst.studio.painter import Painter, Position
+
+UPLOAD_LIMIT = 32 * 2**20
+"""How large an uploaded file may be, in bytes. Jupyter's own servers take 10 MiB at once."""
+
+_LONGEST = 2048  # of pictures that are kept: more than any full picture here has
+_SIZES = (256, 384, 512, 768, 1024)
+_THUMBNAIL = 72
+
+_CSS = """<style>
+.mnst { max-width: 1100px; }
+.mnst .widget-label, .mnst .widget-html-content { line-height: 1.4; }
+.mnst .mnst-columns { gap: 24px; align-items: flex-start; }
+.mnst .mnst-controls { flex: 1 1 290px; min-width: 0; max-width: 100%; gap: 6px; }
+.mnst .mnst-stage { flex: 2 1 320px; min-width: 0; max-width: 100%; gap: 6px; }
+.mnst .mnst-title { font-weight: 600; margin-top: 8px; }
+.mnst .mnst-row { gap: 6px; align-items: center; overflow: visible; }
+.mnst .mnst-picture { width: 100%; height: auto; max-height: 50vh; object-fit: contain;
+  object-position: left top; }
+.mnst .mnst-thumbnail { display: block; width: 72px; height: 72px; object-fit: cover;
+  border-radius: 4px; margin: 0 2px; }
+.mnst .mnst-empty .widget-html-content { border: 2px dashed var(--jp-border-color1, #bbb);
+  border-radius: 8px; padding: 96px 16px; text-align: center;
+  color: var(--jp-ui-font-color2, #666); }
+/* Upload buttons would count their files: "Photo (0)". */
+.mnst .mnst-upload { font-size: 0; width: auto; padding: 0 14px; }
+.mnst .mnst-upload * { display: none; }
+.mnst .mnst-photo::after { content: "Choose a photo"; font-size: 13px; }
+.mnst .mnst-styles::after { content: "Add styles"; font-size: 13px; }
+.mnst .mnst-busy::before { content: ""; display: inline-block; width: 11px; height: 11px;
+  margin-right: 8px; border: 2px solid var(--jp-border-color1, #bbb); border-radius: 50%;
+  border-top-color: var(--jp-brand-color1, #1976d2); animation: mnst-turn 0.8s linear infinite;
+  vertical-align: -2px; }
+.mnst .mnst-error { color: var(--jp-error-color1, #c62828); font-weight: 600; }
+.mnst .mnst-hint { color: var(--jp-ui-font-color2, #666); font-size: 12px; }
+.mnst .mnst-status { min-height: 24px; }
+.mnst a.mnst-download { display: inline-block; padding: 0 14px; line-height: 28px;
+  background: var(--jp-layout-color2, #eee); color: var(--jp-ui-font-color1, #222);
+  text-decoration: none; }
+.mnst a.mnst-download:hover { box-shadow: 0 1px 3px rgba(0, 0, 0, 0.4); }
+@keyframes mnst-turn { to { transform: rotate(360deg); } }
+</style>"""
+
+
+class Crossfader:
+    """Paints a photo between two or more styles while a slider moves.
+
+    Shown by a notebook, it lets one pick pictures, slide gamma, keep people, calibrate, paint the
+    full picture, and save it. Previews are painted by vgg19-lite, each from the nearest that is
+    painted already. Everything runs beside the kernel, and what goes wrong is said in the widget.
+
+    Args:
+        photo: The content image, anything that `mnst.load_image` takes; None to pick one.
+        styles: Two or more style images; None for two that the package draws.
+        paths: Whether pictures can be picked by path or address and results saved by path. Without
+            it, as on a page for others, there are uploads and downloads alone.
+        size: The longest side of the full picture at first, in pixels.
+        preview_size: The longest side of previews.
+        recipe: Of the full picture, as in `stylize`; so are the options that follow.
+        steps: How many steps it takes.
+        backbone: Which network measures it.
+        weights: Path of that network's weights.
+        precision: What networks compute in.
+
+    Attributes:
+        result: The `Result` that is shown; None before the first. It is a preview until the full
+            picture is painted.
+        widget: The ipywidgets box, to be put into others.
+
+    Raises:
+        ImportError: If ipywidgets isn't installed.
+        ValueError: If the recipe or `size` is out of range.
+
+    Example:
+        >>> mnst.Crossfader("photo.jpg", ["graffiti.jpg", "ink.jpg"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        photo: Any = None,
+        styles: Sequence[Any] | None = None,
+        *,
+        paths: bool = True,
+        size: int = 512,
+        preview_size: int = 256,
+        recipe: Recipe | str = ARTICLE,
+        steps: int | None = None,
+        backbone: str = "auto",
+        weights: str | os.PathLike[str] | None = None,
+        precision: str = "auto",
+    ) -> None:
+        self._w = _ipywidgets()
+        self._stage = _Stage(self._w, self._rested)
+        self._painter = Painter(
+            self._stage,
+            size=preview_size,
+            full_size=size,
+            recipe=recipe,
+            steps=steps,
+            backbone=backbone,
+            weights=weights,
+            precision=precision,
+        )
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="mnst-reader")
+        self._photo: np.ndarray | None = None
+        self._styles: tuple[np.ndarray, ...] = ()
+        self._drawn: tuple[np.ndarray, ...] = ()  # those of the styles that nobody picked
+        self._make_controls(paths, size)
+        if styles is None:
+            for draw in (swirls, glass):
+                self._read(draw, "the styles", self._add_drawn)
+        for style in [] if styles is None else style_list(styles):
+            self._read(style, images.describe(style), self._add_style)
+        if photo is not None:
+            self._read(photo, images.describe(photo), self._take_photo)
+        self._painter.warm_up()
+
+    @property
+    def result(self) -> Result | None:
+        """The `Result` that is shown; None before the first."""
+        return self._stage.result
+
+    @property
+    def position(self) -> Position:
+        """Where the controls stand."""
+        values = [slider.value for slider in self._sliders]
+        if len(self._styles) == 2:
+            values = [values[0], 1 - values[0]]
+        total = sum(values)
+        shares = [value / total for value in values] if total else [1 / len(values)] * len(values)
+        return Position(tuple(shares), self._calibrate.value, self._keep.value)
+
+    def close(self) -> None:
+        """Ends its threads, and removes it from the page."""
+        self._reader.shutdown(cancel_futures=True)
+        self._painter.close()
+        self.widget.close()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
+
+    # The controls
+
+    def _make_controls(self, paths: bool, size: int) -> None:
+        w = self._w
+        self._photo_upload = w.FileUpload(accept="image/*", tooltip="A photo to paint")
+        self._style_upload = w.FileUpload(
+            accept="image/*", multiple=True, tooltip="Pictures in whose style to paint"
+        )
+        for upload, name in ((self._photo_upload, "photo"), (self._style_upload, "styles")):
+            upload.add_class("mnst-upload")
+            upload.add_class(f"mnst-{name}")
+        self._photo_upload.observe(self._uploaded(self._take_photo), "value")
+        self._style_upload.observe(self._uploaded(self._add_style), "value")
+        self._example = w.Button(description="Try an example", tooltip="Grace Hopper, 1984")
+        self._example.layout.width = "auto"
+        self._example.on_click(lambda _: self._read(_example, "the example", self._take_photo))
+        self._photo_shown = w.HBox()
+        self._styles_shown = w.HBox()
+        self._sliders: list[Any] = []
+        self._slider_box = w.VBox()
+        self._keep = w.Checkbox(value=False, description="Keep people as they are", indent=False)
+        self._calibrate = w.Checkbox(
+            value=True, description="Calibrate: half way is half of each", indent=False
+        )
+        for toggle in (self._keep, self._calibrate):
+            toggle.layout.width = "auto"
+            toggle.observe(lambda _: self._preview(), "value")
+        sizes = sorted({*_SIZES, size})
+        self._size = w.Dropdown(options=[(f"{s} pixels", s) for s in sizes], value=size)
+        self._size.layout.width = "120px"
+        self._full = w.Button(description="Paint in full", button_style="primary", disabled=True)
+        self._full.tooltip = "With VGG19, in the size beside; this takes minutes without a GPU"
+        self._full.on_click(lambda _: self._render())
+        self._stop = w.Button(description="Stop", disabled=True)
+        self._stop.on_click(lambda _: self._stopped())
+        for button in (self._full, self._stop):
+            button.layout.width = "auto"
+        # What is asked for with, but the sliders.
+        self._asking = [self._photo_upload, self._style_upload, self._example]
+        self._asking += [self._keep, self._calibrate, self._size]
+        photo = [_row(w, self._photo_upload, self._example)]
+        styles = [_row(w, self._style_upload)]
+        keeping = [self._stage.download]
+        if paths:
+            photo.append(self._path("a photo", self._take_photo))
+            styles.append(self._path("a style", self._add_style))
+            self._asking += [photo[-1], styles[-1]]
+            self._place = w.Text(value="painted.png", tooltip="Where to save: .png, .jpg, ...")
+            self._place.layout.width = "150px"
+            self._save = w.Button(description="Save as", disabled=True)
+            self._save.layout.width = "auto"
+            self._save.on_click(lambda _: self._saved())
+            keeping += [self._save, self._place]
+        most = f"{UPLOAD_LIMIT >> 20} MB" if not paths else "10 MB at once; larger ones by path"
+        controls = w.VBox(
+            [
+                _title(w, "Photo"),
+                *photo,
+                self._photo_shown,
+                _title(w, "Styles"),
+                *styles,
+                self._styles_shown,
+                w.HTML(f'<div class="mnst-hint">Uploads: at most {most}.</div>'),
+                _title(w, "How"),
+                self._calibrate,
+                self._keep,
+            ]
+        )
+        controls.add_class("mnst-controls")
+        painting = _row(w, self._full, self._size, self._stop)
+        self._stage.add_below(self._slider_box, painting, _row(w, *keeping))
+        columns = w.HBox([controls, self._stage.widget], layout={"flex_flow": "row wrap"})
+        columns.add_class("mnst-columns")
+        self.widget = w.VBox([w.HTML(_CSS, layout={"display": "none"}), columns])
+        self.widget.add_class("mnst")
+
+    def _path(self, what: str, use: Callable[[np.ndarray], None]) -> Any:
+        """Makes a field for the path or address of a picture."""
+        field = self._w.Text(
+            placeholder=f"or the path or address of {what}",
+            continuous_update=False,
+            layout={"width": "100%", "margin": "2px 0"},
+        )
+
+        def entered(change: Any) -> None:
+            if change["new"].strip():
+                self._read(change["new"].strip(), change["new"].strip(), use)
+
+        field.observe(entered, "value")
+        return field
+
+    def _uploaded(self, use: Callable[[np.ndarray], None]) -> Callable[[Any], None]:
+        """Returns what is done with the files of an upload."""
+
+        def taken(change: Any) -> None:
+            for file in change["new"]:
+                name, content = str(file["name"]), file["content"]
+                if len(content) > UPLOAD_LIMIT:
+                    self._stage.failed(
+                        f"{name}: {len(content) / 2**20:.0f} MB is too large; upload at most "
+                        f"{UPLOAD_LIMIT >> 20} MB"
+                    )
+                else:
+                    self._read(bytes(content), name, use)
+            if change["new"]:
+                change["owner"].value = ()  # its bytes are not needed twice
+
+        return taken
+
+    def _read(self, source: Any, name: str, use: Callable[[np.ndarray], None]) -> None:
+        """Reads or draws a picture in the background, and says what is wrong with it."""
+
+        def read() -> None:
+            try:
+                given = source() if callable(source) else source
+                use(images.to_uint8(images.load_image(given, size=_LONGEST, name=name)))
+            except Exception as error:
+                self._stage.failed(one_line(error))
+
+        self._stage.working(f"Reading {name if len(name) < 60 else name[:20] + '…' + name[-30:]}")
+        self._reader.submit(read)
+
+    # What they do
+
+    def _take_photo(self, picture: np.ndarray) -> None:
+        self._photo = picture
+        self._photo_shown.children = [_thumbnail(self._w, picture, "The photo")]
+        self._stage.show_photo(picture)
+        self._look()
+
+    def _add_drawn(self, picture: np.ndarray) -> None:
+        self._drawn = (*self._drawn, picture)
+        self._show_styles((*self._styles, picture))
+
+    def _add_style(self, picture: np.ndarray) -> None:
+        """Takes a style, in the place of one that was only there to begin with."""
+        if self._drawn:
+            out, *rest = self._drawn
+            self._drawn = tuple(rest)
+            self._show_styles(tuple(picture if style is out else style for style in self._styles))
+        else:
+            self._show_styles((*self._styles, picture))
+
+    def _remove_style(self, picture: np.ndarray) -> None:
+        self._drawn = tuple(style for style in self._drawn if style is not picture)
+        self._show_styles(tuple(style for style in self._styles if style is not picture))
+
+    def _show_styles(self, styles: tuple[np.ndarray, ...]) -> None:
+        """Shows the styles, and a slider for two of them, or one for each of more."""
+        w, before, self._styles = self._w, len(self._styles), styles
+        cards = []
+        for k, style in enumerate(self._styles, start=1):
+            remove = w.Button(description=f"style {k} \u00d7", tooltip=f"Remove style {k}")
+            remove.layout.width = f"{_THUMBNAIL}px"
+            remove.layout.margin = "0 2px"
+            remove.layout.padding = "0"
+            remove.on_click(lambda _, style=style: self._remove_style(style))
+            cards.append(w.VBox([_thumbnail(w, style, f"Style {k}"), remove]))
+        self._styles_shown.children = cards
+        self._styles_shown.layout = w.Layout(flex_flow="row wrap", grid_gap="8px")
+        count = len(styles)
+        if count != before:
+            self._make_sliders(count)
+        self._look()
+
+    def _make_sliders(self, count: int) -> None:
+        w = self._w
+        self._sliders = [self._slider(k, count) for k in range(1, (1 if count == 2 else count) + 1)]
+        rows = []
+        if count == 2:
+            second, first = w.HTML("style 2"), w.HTML("style 1")
+            rows.append(_row(w, second, self._sliders[0], first))
+        elif count > 2:
+            rows += [
+                _row(w, w.HTML(f"style {k}"), slider)
+                for k, slider in enumerate(self._sliders, start=1)
+            ]
+        self._slider_box.children = rows
+
+    def _slider(self, k: int, count: int) -> Any:
+        slider = self._w.FloatSlider(
+            value=0.5 if count == 2 else round(1 / count, 2),
+            min=0,
+            max=1,
+            step=0.05 if count == 2 else 0.01,
+            readout_format=".2f",
+            layout={"width": "auto", "flex": "1 1 120px", "min_width": "0"},
+        )
+        slider.tooltip = "gamma, the share of style 1" if count == 2 else f"share of style {k}"
+        slider.observe(lambda _: self._preview(), "value")
+        return slider
+
+    def _look(self) -> None:
+        """Starts on other pictures, or says what is still to be picked."""
+        ready = self._photo is not None and len(self._styles) >= 2
+        self._full.disabled = not ready
+        if ready:
+            self._painter.look(self._photo, self._styles)
+            self._preview()
+        elif self._photo is None:
+            self._stage.say("Choose a photo, or try an example.")
+        else:
+            self._stage.say("Add styles: two or more.")
+
+    def _preview(self) -> None:
+        if not self._full.disabled:
+            self._painter.preview(self.position)
+
+    def _render(self) -> None:
+        self._painter.full_size = self._size.value
+        self._set_rendering(True)
+        self._stage.working("Preparing the full picture")
+        self._painter.render(self.position)
+
+    def _stopped(self) -> None:
+        self._stop.disabled = True
+        self._stage.working("Stopping")
+        self._painter.stop()
+
+    def _rested(self) -> None:
+        self._set_rendering(False)
+
+    def _set_rendering(self, rendering: bool) -> None:
+        """While the full picture is painted, nothing else can be asked for but its end."""
+        self._stop.disabled = not rendering
+        removing = [card.children[-1] for card in self._styles_shown.children]
+        for control in (*self._asking, *self._sliders, *removing):
+            control.disabled = rendering
+        self._full.disabled = rendering or self._photo is None or len(self._styles) < 2
+        if hasattr(self, "_save"):
+            self._save.disabled = rendering or self.result is None
+
+    def _saved(self) -> None:
+        if self.result is None:
+            return
+        try:
+            place = _free(Path(self._place.value).expanduser())
+            self.result.save(place)
+        except Exception as error:
+            self._stage.failed(one_line(error))
+        else:
+            self._stage.say(f"Saved: {place}")
+
+
+class _Stage:
+    """The picture, and what is said about it: the painter's `View`."""
+
+    def __init__(self, w: Any, rested: Callable[[], None]) -> None:
+        self.result: Result | None = None
+        self._rested = rested
+        self._empty = w.HTML("Your picture appears here.")
+        self._empty.add_class("mnst-empty")
+        self._picture = w.Image(format="jpeg", layout={"display": "none"})
+        self._picture.add_class("mnst-picture")
+        self._status = w.HTML()
+        self._status.add_class("mnst-status")
+        self._bar = w.IntProgress(
+            max=1, layout={"visibility": "hidden", "width": "100%", "margin": "0", "height": "10px"}
+        )
+        self.download = w.HTML()
+        self.widget = w.VBox([self._empty, self._picture])
+        self.widget.add_class("mnst-stage")
+
+    def add_below(self, slider: Any, *rows: Any) -> None:
+        """Adds the slider, close to the picture, and what else is asked with."""
+        self.widget.children = [self._empty, self._picture, slider, self._bar, self._status, *rows]
+
+    def show_photo(self, photo: np.ndarray) -> None:
+        """Shows what will be painted, until there is something painted."""
+        self.result = None
+        self.download.value = ""
+        self._show(images.to_uint8(images.load_image(photo, size=512)))
+
+    def say(self, text: str, kind: str = "") -> None:
+        """Says something in the line below the picture."""
+        self._status.value = f'<span class="{kind}">{html.escape(text)}</span>'
+
+    def working(self, what: str) -> None:
+        """Says what takes a while."""
+        self.say(f"{what} …", "mnst-busy")
+
+    def showing(self, image: np.ndarray, step: int, steps: int) -> None:
+        """Shows a picture that isn't finished."""
+        self.download.value = ""
+        self._show(image)
+        self._bar.max, self._bar.value = steps, step
+        self._bar.layout.visibility = "visible"
+        self.say(f"Step {step} of {steps}", "mnst-busy")
+
+    def finished(self, result: Result, *, full: bool) -> None:
+        """Shows a finished picture, and offers its file."""
+        self.result = result
+        self._show(result.image)
+        height, width = result.image.shape[:2]
+        improved = ", ".join(f"{value:.2g}" for value in result.relative_improvement)
+        what = "Painted in full" if full else "Preview"
+        if not result.completed:
+            what = f"Stopped after {result.settings['steps']} steps"
+        self.say(
+            f"{what}: {width} x {height} pixels, by {result.settings['backbone']}; "
+            f"the styles' losses fell by factors of {improved}."
+        )
+        png = images.encode_with_settings(result.image, "PNG", result.settings)
+        data = base64.b64encode(png).decode()
+        self.download.value = (
+            f'<a class="mnst-download" download="{"painted" if full else "preview"}.png" '
+            f'href="data:image/png;base64,{data}">Download{"" if full else " preview"}</a>'
+        )
+
+    def failed(self, message: str) -> None:
+        """Says what went wrong."""
+        self.say(message, "mnst-error")
+
+    def resting(self) -> None:
+        """Nothing is left to do."""
+        self._bar.layout.visibility = "hidden"
+        if "mnst-busy" in self._status.value:
+            self._status.value = ""
+        self._rested()
+
+    def _show(self, image: np.ndarray) -> None:
+        # With its proportions known, the page does not jump while the browser swaps pictures.
+        self._picture.height, self._picture.width = map(str, image.shape[:2])
+        self._picture.value = images.encode(image, "JPEG")
+        if self._picture.layout.display == "none":
+            self._empty.layout.display = "none"
+            self._picture.layout.display = None
+
+
+def _ipywidgets() -> Any:
+    """Returns ipywidgets, or says how to get it."""
+    try:
+        import ipywidgets
+    except ImportError:
+        raise ImportError(
+            "the crossfader needs ipywidgets: pip install 'mnst[notebooks]'"
+        ) from None
+    return ipywidgets
+
+
+def _row(w: Any, *children: Any) -> Any:
+    row = w.HBox(children, layout={"flex_flow": "row wrap"})
+    row.add_class("mnst-row")
+    return row
+
+
+def _title(w: Any, text: str) -> Any:
+    title = w.HTML(text)
+    title.add_class("mnst-title")
+    return title
+
+
+def _thumbnail(w: Any, picture: np.ndarray, described: str) -> Any:
+    small = images.to_uint8(images.load_image(picture, size=3 * _THUMBNAIL))
+    data = base64.b64encode(images.encode(small, "JPEG")).decode()
+    # As HTML, since an Image widget has no words for those who can't see it.
+    return w.HTML(
+        f'<img class="mnst-thumbnail" alt="{described}" src="data:image/jpeg;base64,{data}">',
+        layout={"margin": "0"},
+    )
+
+
+def _example() -> str:
+    from matplotlib import cbook
+
+    # A public-domain photograph of a person that is on every machine where mnst is.
+    return str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+def _free(place: Path) -> Path:
+    """Returns a path like this one at which there is no file yet."""
+    count, free = 1, place
+    while free.exists() and not free.is_dir():
+        count += 1
+        free = place.with_stem(f"{place.stem}-{count}")
+    return free
