@@ -9,12 +9,13 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mnst
 from mnst.backend import keras
 from mnst.networks import distillation
-from mnst.networks.distillation import CONVOLUTIONS, LITE_WIDTHS, Moments, distill, make_crops
-from mnst.networks.weights import read_lite
+from mnst.networks.distillation import CONVOLUTIONS, Moments, distill, make_crops
+from mnst.networks.lite import LITE_WIDTHS, read_lite
 from mnst.paintings import dots, glass, swirls
 
 NARROW = {name: None if name == "block1_conv1" else (3, 4) for name in CONVOLUTIONS}
@@ -110,17 +111,39 @@ def test_fewer_inputs_cost_little_where_responses_need_few():
     assert narrow < 1.1 * least
 
 
-def test_patches_are_what_a_convolution_sees():
+def two_convolutions(first, second, bias):
+    """A network of two layers whose kernels, [3, 3, C, N], and second bias are given."""
+    rgb = keras.Input((None, None, 3))
+    shared = {"kernel_size": 3, "padding": "same", "activation": "relu"}
+    hidden = keras.layers.Conv2D(first.shape[-1], use_bias=False, name="first", **shared)
+    last = keras.layers.Conv2D(second.shape[-1], name="second", **shared)
+    network = keras.Model(rgb, last(hidden(rgb)))
+    hidden.set_weights([first])
+    last.set_weights([second, bias])
+    return network
+
+
+def at(row, column, taps):
+    """A kernel [3, 3, C, N] that looks at one of its nine places only."""
+    kernel = np.zeros((3, 3, *taps.shape), np.float32)
+    kernel[row, column] = taps
+    return kernel
+
+
+def test_a_layer_is_fitted_to_what_its_convolution_sees():
+    """Behind a student's layer that looks up and to the right, it looks down and to the left."""
     random = np.random.default_rng(6)
-    features = random.standard_normal((2, 5, 7, 4)).astype(np.float32)
-    kernel = random.standard_normal((3, 3, 4, 6)).astype(np.float32)
-    expected = keras.ops.conv(features, kernel, padding="same", data_format="channels_last").numpy()
-    places = distillation._places(features.shape, 10, random)
-    assert len(set(zip(*places, strict=True))) == 20  # none twice
-    given = distillation._patches(features, places) @ kernel.reshape(-1, 6)
-    assert np.allclose(given, expected[places], atol=1e-5)
-    everywhere = distillation._places(features.shape, 1000, random)
-    assert len(set(zip(*everywhere, strict=True))) == 2 * 5 * 7
+    mixed, taps = np.eye(3) + 0.1, random.standard_normal((3, 5))
+    bias = random.standard_normal(5).astype(np.float32)
+    teacher = two_convolutions(at(1, 1, mixed), at(1, 1, taps), bias)
+    student = two_convolutions(at(0, 2, mixed), at(1, 1, 0 * taps), 0 * bias)
+    crops = np.zeros((4, 32, 32, 3), np.float32)
+    crops[:, 1:-1, 1:-1] = random.uniform(0, 255, (4, 30, 30, 3))  # nothing moves out of the frame
+    error = distillation.fit_layer(teacher, student, "second", None, crops, random)
+    kernel, offset = student.get_layer("second").get_weights()
+    assert error < 1e-6
+    assert np.allclose(kernel, at(2, 0, taps), atol=0.01)
+    assert np.allclose(offset, bias, atol=0.1)
 
 
 def test_layer_error_against_numpy():
@@ -145,9 +168,8 @@ def test_layer_error_of_blank_features_is_finite():
     assert np.isfinite(tape.gradient(error, blank).numpy()).all()
 
 
-def test_crops_are_seeded_and_in_range(pictures):
-    read = distillation._read_pictures([pictures])
-    assert sorted(picture.size for picture in read) == [(64, 64), (80, 80), (96, 96)]
+def test_crops_are_seeded_and_in_range():
+    read = [Image.fromarray(draw(size=size)) for draw, size in ((swirls, 96), (glass, 80))]
     crops = make_crops(read, 12, 48, seed=[1, 2])
     assert crops.dtype == np.float32
     assert crops.shape == (12, 48, 48, 3)
@@ -158,9 +180,25 @@ def test_crops_are_seeded_and_in_range(pictures):
     assert not np.array_equal(crops, make_crops(read, 12, 48, seed=[1, 3]))
 
 
-def test_small_pictures_are_enlarged_to_the_crop(pictures):
-    read = distillation._read_pictures([pictures / "below"])
-    assert make_crops(read, 2, 96, seed=[0]).shape == (2, 96, 96, 3)
+def test_small_pictures_are_enlarged_to_the_crop():
+    small = [Image.fromarray(dots(size=64))]
+    assert make_crops(small, 2, 96, seed=[0]).shape == (2, 96, 96, 3)
+
+
+def test_pictures_are_read_in_and_below_the_folders(
+    pictures, random_weights, tmp_path, monkeypatch
+):
+    read = []
+
+    def keep(pictures, *_, **__):
+        read.extend(pictures)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(distillation, "make_crops", keep)
+    mnst.save_image(tmp_path / "large.png", np.full((700, 1400, 3), 90, np.uint8))
+    with pytest.raises(KeyboardInterrupt):
+        distill([pictures, tmp_path], folder=tmp_path / "f", weights=random_weights, **QUICK)
+    assert [picture.size for picture in read] == [(96, 96), (80, 80), (64, 64), (640, 320)]
 
 
 @pytest.fixture(scope="module")

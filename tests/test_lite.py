@@ -1,5 +1,6 @@
 """`vgg19-lite`, the network inside the package: its file, its shapes, how near it is to VGG19."""
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -10,10 +11,13 @@ import pytest
 from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
-from mnst.networks import weights
-from mnst.networks.vgg import VGG19_LAYERS
-from mnst.networks.weights import WeightsError, fetch_weights, find_weights, read_lite, write_lite
+from mnst.errors import WeightsError
+from mnst.networks import BACKBONES, LITE_WIDTHS, get_backbone
+from mnst.networks.lite import read_lite, write_lite
 from mnst.paintings import glass, swirls
+
+LITE = BACKBONES["vgg19-lite"]
+LITE_FILE = LITE.find_weights().path
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +27,19 @@ def offline(request, tmp_path, monkeypatch):
         return
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("MNST_VGG19_WEIGHTS", raising=False)
-    monkeypatch.setattr(weights, "VGG19_ADDRESS", "http://127.0.0.1:1/vgg19.h5")
+    publish(monkeypatch, "vgg19", address="http://127.0.0.1:1/vgg19.h5")
+
+
+def publish(monkeypatch, name, **changes):
+    weights = dataclasses.replace(BACKBONES[name].weights, **changes)
+    backbone = dataclasses.replace(BACKBONES[name], weights=weights)
+    monkeypatch.setitem(BACKBONES, name, backbone)
 
 
 def test_it_has_vgg19s_layers_and_shapes(random_weights):
     picture = np.random.default_rng(1).uniform(0, 255, (2, 45, 67, 3)).astype(np.float32)
-    lite = mnst.vgg_layers(VGG19_LAYERS, backbone="vgg19-lite")(picture)
-    full = mnst.vgg_layers(VGG19_LAYERS, weights=random_weights)(picture)
+    lite = mnst.vgg_layers(LITE.layers, backbone="vgg19-lite")(picture)
+    full = mnst.vgg_layers(LITE.layers, weights=random_weights)(picture)
     assert lite.keys() == full.keys()
     for name, output in full.items():
         assert lite[name].shape == output.shape, name
@@ -45,12 +55,12 @@ def test_it_computes_in_bfloat16_too():
 
 
 def test_the_file_is_small_and_half_precision():
-    assert weights.LITE_FILE.stat().st_size < 6e6
-    with np.load(weights.LITE_FILE, allow_pickle=False) as arrays:
+    assert LITE_FILE.stat().st_size < 6e6
+    with np.load(LITE_FILE, allow_pickle=False) as arrays:
         kinds = {arrays[name].dtype for name in arrays.files if name != "widths"}
     assert kinds == {np.dtype(np.float16)}
-    widths, values = read_lite(weights.LITE_FILE)
-    assert list(widths) == [name for name in VGG19_LAYERS if "conv" in name]
+    widths, values = read_lite(LITE_FILE)
+    assert widths == LITE_WIDTHS
     assert all(np.isfinite(value).all() for value in values.values())
 
 
@@ -81,7 +91,7 @@ def test_it_paints_where_vgg19_cannot_be_had():
         result = mnst.stylize(PHOTO, STYLES, recipe=RECIPE, precision="float32", progress=False)
     assert result.settings["backbone"] == "vgg19-lite"
     assert result.settings["weights"]["origin"] == "embedded"
-    assert result.settings["weights"]["sha256"] == weights.LITE_SHA256
+    assert result.settings["weights"]["sha256"] == LITE.weights.sha256
     assert result.relative_improvement[0] > 1
 
 
@@ -97,10 +107,8 @@ def test_asked_for_by_name_it_needs_no_download_and_does_not_warn(monkeypatch, r
     monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        source = fetch_weights(find_weights(backbone="vgg19-lite"))
-    assert (source.backbone, source.origin, source.path) == (
-        "vgg19-lite", "embedded", weights.LITE_FILE,
-    )  # fmt: skip
+        source = get_backbone("vgg19-lite").find_weights().fetch()
+    assert (source.backbone, source.origin, source.path) == (LITE, "embedded", LITE_FILE)
 
 
 def test_a_sweep_falls_back_once_and_keeps_what_it_painted(tmp_path):
@@ -127,14 +135,14 @@ def test_what_is_painted_with_it_differs_from_vgg19s(random_weights):
 
 @pytest.fixture
 def copy(tmp_path):
-    return shutil.copy(weights.LITE_FILE, tmp_path / "copy.npz")
+    return shutil.copy(LITE_FILE, tmp_path / "copy.npz")
 
 
 def test_a_damaged_package_is_told(copy, monkeypatch):
     data = bytearray(copy.read_bytes())
     data[len(data) // 2] ^= 1
     copy.write_bytes(data)
-    monkeypatch.setattr(weights, "LITE_FILE", copy)
+    publish(monkeypatch, "vgg19-lite", path=copy)
     with pytest.raises(WeightsError, match="missing or damaged; install mnst again"):
         mnst.vgg_layers(["block1_conv1"], backbone="vgg19-lite")
     copy.unlink()
@@ -144,7 +152,7 @@ def test_a_damaged_package_is_told(copy, monkeypatch):
 
 def foreign(path, **changes):
     """Writes a file like the package's, but for some entries; None leaves one out."""
-    with np.load(weights.LITE_FILE) as arrays:
+    with np.load(LITE_FILE) as arrays:
         entries = {**arrays, **changes}
     np.savez(path, **{name: value for name, value in entries.items() if value is not None})
 
@@ -184,15 +192,16 @@ def test_what_is_written_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "backbone"), [("student.npz", "vgg19"), ("vgg19.weights.h5", "vgg19-lite")]
+    ("name", "backbone"),
+    [("student.npz", "vgg19"), ("student.npz", "vgg16"), ("vgg19.weights.h5", "vgg19-lite")],
 )
 def test_weights_of_the_other_network(tmp_path, name, backbone):
     (tmp_path / name).write_bytes(b"weights")
-    with pytest.raises(ValueError, match=f"but backbone is '{backbone}': VGG19's end in .h5"):
-        find_weights(tmp_path / name, backbone=backbone)
+    with pytest.raises(ValueError, match=f"but backbone is '{backbone}': Keras' weights end in .h"):
+        get_backbone(backbone).find_weights(tmp_path / name)
 
 
 def test_the_ending_tells_the_network(copy):
-    assert find_weights(copy).backbone == "vgg19-lite"
+    assert get_backbone("auto").find_weights(copy).backbone == LITE
     result = mnst.stylize(PHOTO, STYLES, **options(copy))
     assert result.settings["weights"]["origin"] == "weights argument"

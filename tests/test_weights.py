@@ -1,8 +1,10 @@
 """Where weights come from: the order of looking, the download, and files that don't fit.
 
-Nothing here leaves this machine: VGG19's address is that of a server which the test runs.
+Nothing here leaves this machine: the weights' address is that of a server which the test runs. What
+is true of VGG19's weights is true of VGG16's; both are tried where their names matter.
 """
 
+import dataclasses
 import gc
 import hashlib
 import shutil
@@ -13,8 +15,8 @@ import numpy as np
 import pytest
 
 import mnst
-from mnst.networks import weights
-from mnst.networks.weights import WeightsError, fetch_weights, find_weights
+from mnst.errors import WeightsError
+from mnst.networks import BACKBONES, get_backbone
 
 BODY = np.random.default_rng(3).bytes(100_000)
 
@@ -25,12 +27,29 @@ def keras_home(tmp_path, monkeypatch):
     home = tmp_path / "keras"
     home.mkdir()
     monkeypatch.setenv("KERAS_HOME", str(home))
-    monkeypatch.delenv("MNST_VGG19_WEIGHTS", raising=False)
-    monkeypatch.setattr(weights, "VGG19_ADDRESS", "http://127.0.0.1:1/vgg19.h5")
+    for name in ("vgg19", "vgg16"):
+        monkeypatch.delenv(f"MNST_{name.upper()}_WEIGHTS", raising=False)
+        publish(monkeypatch, name, address=f"http://127.0.0.1:1/{name}.h5")
     return home
 
 
-def put_into(folder, name=weights.VGG19_FILE, data=b"weights"):
+def publish(monkeypatch, name, **changes):
+    """Changes what is known of the weights that Keras publishes."""
+    weights = dataclasses.replace(BACKBONES[name].weights, **changes)
+    backbone = dataclasses.replace(BACKBONES[name], weights=weights)
+    monkeypatch.setitem(BACKBONES, name, backbone)
+
+
+def find_weights(weights=None, *, backbone="auto"):
+    return get_backbone(backbone).find_weights(weights)
+
+
+@pytest.fixture(params=["vgg19", "vgg16"])
+def name(request):
+    return request.param
+
+
+def put_into(folder, name="vgg19.h5", data=b"weights"):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_bytes(data)
@@ -40,34 +59,39 @@ def put_into(folder, name=weights.VGG19_FILE, data=b"weights"):
 # The order of looking
 
 
-def test_argument_then_variable_then_cache_then_download(keras_home, tmp_path, monkeypatch):
+def test_argument_then_variable_then_cache_then_download(keras_home, tmp_path, monkeypatch, name):
     argument = put_into(tmp_path, "argument.h5")
     variable = put_into(tmp_path, "variable.h5")
-    cached = put_into(keras_home / "models")
-    monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(variable))
+    cached = put_into(keras_home / "models", f"{name}.h5")
+    named = f"MNST_{name.upper()}_WEIGHTS"
+    monkeypatch.setenv(named, str(variable))
 
     def found(*given):
-        source = find_weights(*given)
+        source = find_weights(*given, backbone=name)
+        assert source.backbone == BACKBONES[name]
         return source.origin, source.path
 
     assert found(argument) == ("weights argument", argument)
     assert found(str(argument)) == ("weights argument", argument)
-    assert found() == ("MNST_VGG19_WEIGHTS", variable)
-    monkeypatch.setenv("MNST_VGG19_WEIGHTS", "")
+    assert found() == (named, variable)
+    monkeypatch.setenv(named, "")
     assert found() == ("Keras cache", cached)
-    monkeypatch.delenv("MNST_VGG19_WEIGHTS")
+    monkeypatch.delenv(named)
     assert found() == ("Keras cache", cached)
     cached.unlink()
     assert found() == ("download", cached)
-    assert find_weights().backbone == find_weights(backbone="vgg19").backbone == "vgg19"
-    assert find_weights().replaceable
-    assert not find_weights(backbone="vgg19").replaceable
+
+
+def test_only_auto_has_a_fallback(name):
+    assert find_weights().backbone == BACKBONES["vgg19"]
+    assert find_weights().fallback.backbone == BACKBONES["vgg19-lite"]
+    assert find_weights(backbone=name).fallback is None
 
 
 def test_cache_is_in_the_home_folder_unless_told(tmp_path, monkeypatch):
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert find_weights().path == tmp_path / ".keras" / "models" / weights.VGG19_FILE
+    assert find_weights().path == tmp_path / ".keras" / "models" / "vgg19.h5"
 
 
 def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
@@ -78,37 +102,32 @@ def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert find_weights().path == path
 
 
-def test_named_but_missing_file_is_an_error(keras_home, tmp_path, monkeypatch):
-    put_into(keras_home / "models")  # is no reason to look further
+def test_named_but_missing_file_is_an_error(keras_home, tmp_path, monkeypatch, name):
+    put_into(keras_home / "models", f"{name}.h5")  # is no reason to look further
+    variable = f"MNST_{name.upper()}_WEIGHTS"
     missing = tmp_path / "missing.h5"
     with pytest.raises(FileNotFoundError, match="but weights names it") as caught:
-        find_weights(missing)
-    assert_says(caught.value, missing)
-    monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(missing))
-    with pytest.raises(FileNotFoundError, match="but MNST_VGG19_WEIGHTS names it") as caught:
-        find_weights()
+        find_weights(missing, backbone=name)
+    assert_says(caught.value, missing, f"{name.upper()}'s weights are at")
+    monkeypatch.setenv(variable, str(missing))
+    with pytest.raises(FileNotFoundError, match=f"but {variable} names it") as caught:
+        find_weights(backbone=name)
     assert_says(caught.value, missing)
     with pytest.raises(FileNotFoundError):
-        find_weights(tmp_path)
-
-
-@pytest.mark.parametrize("backbone", ["vgg16", "", "VGG19", None])
-def test_unknown_backbone(backbone):
-    with pytest.raises(ValueError, match=f"backbone is {backbone!r}: give one of auto, vgg19"):
-        find_weights(backbone=backbone)
+        find_weights(tmp_path, backbone=name)
 
 
 def test_named_file_is_taken_as_it_is(tmp_path):
     path = put_into(tmp_path, "mine.h5")
-    assert fetch_weights(find_weights(path)).path == path
+    assert find_weights(path).fetch().path == path
     assert path.read_bytes() == b"weights"
 
 
 # The download
 
 
-def fetch():
-    return fetch_weights(find_weights(backbone="vgg19")).path
+def fetch(name="vgg19"):
+    return find_weights(backbone=name).fetch().path
 
 
 def assert_says(error, *parts):
@@ -120,30 +139,35 @@ def assert_says(error, *parts):
 
 @pytest.fixture
 def serve(server, monkeypatch):
-    """Sets what the server gives instead of VGG19's weights, whose hash is that of `BODY`."""
+    """Sets what the server gives as a network's weights, whose hash is that of `BODY`."""
 
-    def serve(body=b"", **answer):
-        monkeypatch.setattr(weights, "VGG19_ADDRESS", server.put("/vgg19.h5", body, **answer))
+    def serve(body=b"", *, name="vgg19", **answer):
+        publish(
+            monkeypatch,
+            name,
+            address=server.put(f"/{name}.h5", body, **answer),
+            md5=hashlib.md5(BODY).hexdigest(),
+            timeout=0.2,
+        )
         return server
 
-    monkeypatch.setattr(weights, "VGG19_MD5", hashlib.md5(BODY).hexdigest())
-    monkeypatch.setattr(weights, "_TIMEOUT", 0.5)
     return serve
 
 
-def test_download_once_and_keep(serve, keras_home, capfd):
-    server = serve(BODY)
-    assert find_weights().origin == "download"
-    path = fetch()
-    assert path == keras_home / "models" / weights.VGG19_FILE
+def test_download_once_and_keep(serve, keras_home, capfd, name):
+    server = serve(BODY, name=name)
+    assert find_weights(backbone=name).origin == "download"
+    path = fetch(name)
+    assert path == keras_home / "models" / f"{name}.h5"
     assert path.read_bytes() == BODY
-    by_name = find_weights(backbone="vgg19")
-    assert by_name == weights.WeightsSource("vgg19", "Keras cache", path)
-    assert fetch() == path
-    assert server.asked == ["/vgg19.h5"]
+    source = find_weights(backbone=name)
+    assert (source.origin, source.path) == ("Keras cache", path)
+    assert source.sha256 == hashlib.sha256(BODY).hexdigest()
+    assert fetch(name) == path
+    assert server.asked == [f"/{name}.h5"]
     shown = capfd.readouterr()
     assert shown.out == ""
-    assert weights.VGG19_ADDRESS in shown.err
+    assert BACKBONES[name].weights.address in shown.err
 
 
 # Keras leaves a connection open whose answer was an error.
@@ -163,14 +187,13 @@ def test_download_once_and_keep(serve, keras_home, capfd):
 def test_failed_download_says_what_to_do_and_leaves_nothing(
     serve, keras_home, capfd, answer, reason
 ):
-    cached = keras_home / "models" / weights.VGG19_FILE
+    cached = keras_home / "models" / "vgg19.h5"
 
     serve(**answer)
     with pytest.raises(WeightsError) as caught:
         fetch()
-    assert_says(
-        caught.value, reason, weights.VGG19_ADDRESS, cached, "weights=", "MNST_VGG19_WEIGHTS"
-    )
+    address = BACKBONES["vgg19"].weights.address
+    assert_says(caught.value, reason, address, cached, "weights=", "MNST_VGG19_WEIGHTS")
     del caught  # and with it the connection
     gc.collect()
     assert capfd.readouterr().out == ""
@@ -181,11 +204,12 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
     assert fetch().read_bytes() == BODY
 
 
-def test_refused_connection_says_what_to_do(keras_home):
+def test_refused_connection_says_what_to_do(keras_home, name):
     with pytest.raises(WeightsError, match="refused") as caught:
-        fetch()
-    cached = keras_home / "models" / weights.VGG19_FILE
-    assert_says(caught.value, weights.VGG19_ADDRESS, cached, "weights=", "MNST_VGG19_WEIGHTS")
+        fetch(name)
+    cached, title = keras_home / "models" / f"{name}.h5", name.upper()
+    says = f"{title}'s weights can't be downloaded", BACKBONES[name].weights.address, cached
+    assert_says(caught.value, *says, "weights=", f"MNST_{title}_WEIGHTS", "backbone='vgg19-lite'")
 
 
 def test_half_a_file_in_the_cache_is_downloaded_again(serve, keras_home):
@@ -297,7 +321,12 @@ def test_half_a_file_is_refused(either_format, tmp_path):
     refused(put_into(tmp_path, either_format.name, data[: len(data) // 2]))
 
 
-def refused(path):
-    with pytest.raises(WeightsError, match="not VGG19's weights") as caught:
-        mnst.vgg_layers(["block1_conv1"], weights=path)
+def test_weights_of_the_other_vgg_are_refused(random_weights, random_vgg16_weights):
+    refused(random_vgg16_weights)
+    refused(random_weights, "vgg16")
+
+
+def refused(path, name="vgg19"):
+    with pytest.raises(WeightsError, match=f"not {name.upper()}'s weights") as caught:
+        mnst.vgg_layers(["block1_conv1"], backbone=name, weights=path)
     assert_says(caught.value, path)

@@ -20,7 +20,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +29,13 @@ from PIL import Image, ImageDraw
 
 from mnst import images
 from mnst.backend import keras
-from mnst.images import sha256
-from mnst.networks import vgg
-from mnst.networks.weights import (
-    WeightsSource,
-    Width,
-    fetch_weights,
-    find_weights,
-    write_lite,
-)
+from mnst.checks import check_whole
+from mnst.networks.backbones import VGG19, get_backbone
+from mnst.networks.lite import LITE_WIDTHS, Width, write_lite
+from mnst.networks.weights import WeightsSource
 
-CONVOLUTIONS = tuple(name for name in vgg.VGG19_LAYERS if "conv" in name)
+CONVOLUTIONS = VGG19.convolutions
 """Names of VGG19's convolutions, first to last."""
-
-# Narrower than the responses' rank where a channel costs many positions; the layers that the style
-# losses are read behind, the first of each block, are kept truest.
-LITE_WIDTHS: dict[str, Width | None] = {
-    "block1_conv1": None,
-    "block1_conv2": (16, 24),
-    "block2_conv1": (40, 48),
-    "block2_conv2": (48, 56),
-    "block3_conv1": (80, 80),
-    "block3_conv2": (96, 80),
-    "block3_conv3": (80, 72),
-    "block3_conv4": (80, 72),
-    "block4_conv1": (128, 112),
-    "block4_conv2": (112, 96),
-    "block4_conv3": (112, 96),
-    "block4_conv4": (128, 96),
-    "block5_conv1": (160, 128),
-    "block5_conv2": (160, 128),
-    "block5_conv3": (128, 96),
-    "block5_conv4": (128, 96),
-}
-"""Channels of `vgg19-lite`: of each convolution behind its 1 x 1, and behind its 3 x 3."""
 
 _LONGEST = 640  # pixels of a picture to learn from; more would only take memory
 _BATCH = 8  # crops that the fit looks at together
@@ -103,7 +76,7 @@ def distill(
         folder: Where the checkpoints, the log (`log.csv`) and the student (`student.npz`) go.
         widths: Channels of each convolution by name, behind its 1 x 1 and behind its 3 x 3; None
             in their place is a convolution as wide as VGG19's. Not given, those of `vgg19-lite`.
-        weights: Path of VGG19's weights without its top; `find_weights` says what else is taken.
+        weights: Path of VGG19's weights without its top; None looks as `VGG.find_weights` says.
         fit_crops: How many crops the layers are fitted on.
         steps: How many steps all layers are then trained together; 0 is none.
         batch: Crops in a step.
@@ -129,12 +102,18 @@ def distill(
         ... )  # doctest: +SKIP
     """
     chosen = _check_widths(LITE_WIDTHS if widths is None else widths)
-    _check_options(fit_crops, steps, batch, side, learning_rate)
+    check_whole("fit_crops", fit_crops)
+    check_whole("steps", steps, 0)
+    check_whole("batch", batch)
+    if side < 32 or side % 16:
+        raise ValueError(f"side is {side!r}: give a multiple of 16, 32 or more")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate is {learning_rate!r}: give a number above 0")
     pictures = _read_pictures([sources] if isinstance(sources, (str, os.PathLike)) else sources)
-    source = fetch_weights(find_weights(weights, backbone="vgg19"))
+    source = get_backbone("vgg19").find_weights(weights).fetch()
     options = {
         "widths": {name: width and list(width) for name, width in chosen.items()},
-        "teacher": sha256(source.path),
+        "teacher": source.sha256,
         "pictures": len(pictures),
         "fit_crops": fit_crops,
         "steps": steps,
@@ -144,8 +123,8 @@ def distill(
         "seed": seed,
     }
     training = _Training(Path(folder), source, chosen, options, progress=progress)
-    training.fit(lambda: make_crops(pictures, fit_crops, side, seed=[seed, 0]))
-    training.train(lambda step: make_crops(pictures, batch, side, seed=[seed, 1, step]))
+    training.fit(pictures)
+    training.train(pictures)
     return training.student_file
 
 
@@ -166,32 +145,44 @@ class _Training:
         self._options = options
         self._progress = progress
         self._widths = widths
-        state = _read_state(folder, options)
-        self._fitted: int = state["fitted"]
-        self._steps: int = state["steps"]
-        self._teacher = vgg.build_layers(CONVOLUTIONS, source, "float32")
+        self._fitted = self._steps = 0
+        if (folder / _STATE).exists():
+            self._read_state()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._teacher = source.build(CONVOLUTIONS, "float32")
         self._student = _build_student(widths, options["steps"], options["learning_rate"])
         if self._fitted:
             self._student.load_weights(folder / _CHECKPOINT)
 
-    def fit(self, make_all: Callable[[], np.ndarray]) -> None:
+    def _read_state(self) -> None:
+        """Takes up how far the training in the folder has come, unless it is another student's."""
+        state = json.loads((self._folder / _STATE).read_text())
+        for name, value in self._options.items():
+            if state["options"][name] != value:
+                raise ValueError(
+                    f"{self._folder} holds a training with {name} {state['options'][name]!r}, but "
+                    f"{value!r} was given: give the same again to go on, or another folder"
+                )
+        self._fitted, self._steps = state["fitted"], state["steps"]
+
+    def fit(self, pictures: Sequence[Image.Image]) -> None:
         """Fits the layers that aren't yet, each behind what the student has before it."""
-        layers = CONVOLUTIONS[self._fitted :]
-        if not layers:
+        count, side, seed = (self._options[name] for name in ("fit_crops", "side", "seed"))
+        if self._fitted == len(CONVOLUTIONS):
             return
-        crops = make_all()
-        for index, name in enumerate(layers, start=self._fitted):
-            random = np.random.default_rng([self._options["seed"], 2, index])
+        crops = make_crops(pictures, count, side, seed=[seed, 0])
+        for index, name in enumerate(CONVOLUTIONS[self._fitted :], start=self._fitted):
+            random = np.random.default_rng([seed, 2, index])
             error = fit_layer(self._teacher, self._student, name, self._widths[name], crops, random)
             self._fitted = index + 1
             self._save()
             self._report("fit", name, error)
 
-    def train(self, make_batch: Callable[[int], np.ndarray]) -> None:
+    def train(self, pictures: Sequence[Image.Image]) -> None:
         """Takes the steps that aren't taken yet."""
-        steps = self._options["steps"]
+        steps, batch, side = (self._options[name] for name in ("steps", "batch", "side"))
         for step in range(self._steps + 1, steps + 1):
-            crops = make_batch(step)
+            crops = make_crops(pictures, batch, side, seed=[self._options["seed"], 1, step])
             measured = self._student.train_on_batch(
                 crops, self._teacher.predict_on_batch(crops), return_dict=True
             )
@@ -202,7 +193,7 @@ class _Training:
                 self._student.reset_metrics()  # so that what is measured is the mean since then
 
     def _save(self) -> None:
-        values = {v.path: _to_numpy(v) for layer in self._student.layers for v in layer.variables}
+        values = {v.path: keras.ops.convert_to_numpy(v) for v in self._student.weights}
         if not all(np.isfinite(value).all() for value in values.values()):
             raise ArithmeticError(
                 f"the student's weights became infinite; its last good checkpoint is in "
@@ -224,8 +215,7 @@ class _Training:
             writer = csv.writer(file)
             if fresh:
                 writer.writerow(["time", "stage", "at", "error"])
-            now = time.strftime("%Y-%m-%dT%H:%M:%S")
-            writer.writerow([now, stage, at, f"{error:.6g}"])
+            writer.writerow([time.strftime("%Y-%m-%dT%H:%M:%S"), stage, at, f"{error:.6g}"])
         if self._progress:
             print(f"{stage} {at}: relative error {error:.4g}", file=sys.stderr, flush=True)
 
@@ -241,7 +231,7 @@ def fit_layer(
     """Fits one convolution of the student to the teacher's responses before their ReLU.
 
     Args:
-        teacher: VGG19, as `build_layers` makes it.
+        teacher: VGG19, as `vgg_layers` makes it.
         student: Whose layers before this one are fitted already.
         name: Of the convolution.
         width: Its channels in between, or None if it has VGG19's form.
@@ -252,9 +242,9 @@ def fit_layer(
         The squared error of the activations, relative to VGG19's, on the last of the crops.
     """
     first = student.get_layer(name if width is None else f"{name}_reduce")
-    before_teacher = _model(teacher, teacher.get_layer(name).input)
-    before_student = _model(student, first.input)
-    kernel, bias = (_to_numpy(value) for value in teacher.get_layer(name).weights)
+    before_teacher = keras.Model(teacher.input, teacher.get_layer(name).input)
+    before_student = keras.Model(student.input, first.input)
+    kernel, bias = teacher.get_layer(name).get_weights()
     moments = Moments(9 * first.input.shape[-1], kernel.shape[-1])
     per_crop = -(-max(_SAMPLES, 8 * moments.inputs) // len(crops))
     for batch in np.array_split(crops, -(-len(crops) // _BATCH)):
@@ -262,15 +252,15 @@ def fit_layer(
         places = _places(own.shape, per_crop, random)
         responses = _patches(seen, places) @ kernel.reshape(-1, kernel.shape[-1]) + bias
         moments.add(_patches(own, places), responses)
-    *kernels, offset = (
-        full_convolution(moments) if width is None else (narrow_convolution(moments, width))
-    )
-    names = [name] if width is None else [f"{name}_reduce", f"{name}_core", name]
-    for layer, values in zip(names, kernels, strict=True):
-        student.get_layer(layer).kernel.assign(values)
-    student.get_layer(name).bias.assign(offset)
+    if width is None:
+        kernel, offset = full_convolution(moments)
+    else:
+        reduce, core, kernel, offset = narrow_convolution(moments, width)
+        student.get_layer(f"{name}_reduce").set_weights([reduce])
+        student.get_layer(f"{name}_core").set_weights([core])
+    student.get_layer(name).set_weights([kernel, offset])
     wanted, fitted = (
-        _outputs(_model(network, network.get_layer(name).output), batch)
+        _outputs(keras.Model(network.input, network.get_layer(name).output), batch)
         for network in (teacher, student)
     )
     return float(np.sum((fitted - wanted) ** 2) / np.sum(wanted**2))
@@ -339,12 +329,12 @@ def narrow_convolution(moments: Moments, width: Width) -> list[np.ndarray]:
     inputs, shared = moments.covariances
     channels = moments.inputs // 9
     weights = _regress(inputs, shared)
-    told = weights @ _main_directions(weights.T @ inputs @ weights, rank)
+    projected = weights @ _main_directions(weights.T @ inputs @ weights, rank)
 
     blocks = inputs.reshape(9, channels, 9, channels)
     values, vectors = np.linalg.eigh(np.mean([blocks[i, :, i] for i in range(9)], axis=0))
     scale = np.sqrt(np.maximum(values, _RIDGE * values[-1]))
-    by_channel = told.reshape(9, channels, rank).transpose(1, 0, 2).reshape(channels, -1)
+    by_channel = projected.reshape(9, channels, rank).transpose(1, 0, 2).reshape(channels, -1)
     chosen = np.linalg.svd(scale[:, None] * (vectors.T @ by_channel), full_matrices=False)[0]
     reduce = vectors @ (chosen[:, :reduced] / scale[:, None])
     # The scale is free between the three; of length 1, float16 holds them best.
@@ -467,11 +457,11 @@ def _changed(crop: np.ndarray, random: np.random.Generator) -> np.ndarray:
     if random.random() < 0.4:
         crop = 128 + random.uniform(0.4, 2.5) * (crop - 128)
     if random.random() < 0.5:
-        crop = crop + random.uniform(2, 70) * _noise(len(crop), random)
+        crop = crop + random.uniform(2, 70) * _clouds(len(crop), random)
     return np.asarray(np.clip(crop, 0, 255))
 
 
-def _noise(side: int, random: np.random.Generator) -> np.ndarray:
+def _clouds(side: int, random: np.random.Generator) -> np.ndarray:
     """Returns noise, white to cloudy, grey or coloured, [side, side, 1 or 3], of variance 1."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     falls = np.maximum(frequency, 1 / side) ** -random.uniform(0, 2)
@@ -484,7 +474,7 @@ def _drawn(side: int, random: np.random.Generator) -> np.ndarray:
     """Draws shapes of one kind over a gradient or over clouds."""
     ends = random.uniform(0, 255, (2, 3))
     if random.random() < 0.5:
-        return np.asarray(ends[0] + 40 * _noise(side, random) * np.ones(3))
+        return np.asarray(ends[0] + 40 * _clouds(side, random) * np.ones(3))
     angle = random.uniform(0, 2 * np.pi)
     x, y = np.meshgrid(*[np.linspace(-0.5, 0.5, side)] * 2)
     along = 0.5 + np.cos(angle) * x + np.sin(angle) * y
@@ -498,23 +488,20 @@ def _drawn(side: int, random: np.random.Generator) -> np.ndarray:
     return np.asarray(picture, np.float64)
 
 
-Colour = tuple[int, ...]
-
-
-def _leaf(draw: Any, side: int, colour: Colour, random: np.random.Generator) -> None:
+def _leaf(draw: Any, side: int, colour: Any, random: np.random.Generator) -> None:
     """A disc; their sizes are spread as in "dead leaves" models of natural pictures."""
     radius = side * 0.02 / random.uniform(0.05, 1)
     x, y = random.uniform(0, side, 2)
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
 
 
-def _stroke(draw: Any, side: int, colour: Colour, random: np.random.Generator) -> None:
+def _stroke(draw: Any, side: int, colour: Any, random: np.random.Generator) -> None:
     """A brush stroke: a few joined lines."""
     turns = np.cumsum(random.normal(0, side / 8, (4, 2)), axis=0) + random.uniform(0, side, 2)
     draw.line([tuple(point) for point in turns], colour, int(random.integers(1, 9)), "curve")
 
 
-def _letter(draw: Any, side: int, colour: Colour, random: np.random.Generator) -> None:
+def _letter(draw: Any, side: int, colour: Any, random: np.random.Generator) -> None:
     """A word of three letters."""
     word = "".join(chr(code) for code in random.integers(33, 127, 3))
     draw.text(tuple(random.uniform(0, side, 2)), word, colour)
@@ -524,10 +511,7 @@ def _build_student(
     widths: Mapping[str, Width | None], steps: int, learning_rate: float
 ) -> keras.Model:
     """Builds the student, untrained, with the optimiser of the second stage."""
-    rgb, outputs = vgg.vgg19(
-        lambda name, filters: vgg.lite_convolution(name, filters, widths[name], "float32"),
-        "float32",
-    )
+    rgb, outputs = VGG19.network("float32", widths)
     student = keras.Model(rgb, {name: outputs[name] for name in CONVOLUTIONS})
     warm = min(200, max(1, steps // 10))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -538,37 +522,9 @@ def _build_student(
     return student
 
 
-def _model(whole: keras.Model, output: Any) -> keras.Model:
-    return keras.Model(whole.input, output)
-
-
 def _outputs(model: keras.Model, crops: np.ndarray) -> np.ndarray:
     # Not `predict`, which compiles: there is a model for every layer, used a few times.
-    return _to_numpy(model(crops, training=False))
-
-
-def _to_numpy(value: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(value))
-
-
-def _read_state(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Returns how far the training in the folder has come.
-
-    Raises:
-        ValueError: If it is another student's.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _STATE
-    if not path.exists():
-        return {"fitted": 0, "steps": 0}
-    state: dict[str, Any] = json.loads(path.read_text())
-    for name, value in options.items():
-        if state["options"][name] != value:
-            raise ValueError(
-                f"{folder} holds a training with {name} {state['options'][name]!r}, but "
-                f"{value!r} was given: give the same again to go on, or another folder"
-            )
-    return state
+    return np.asarray(keras.ops.convert_to_numpy(model(crops, training=False)))
 
 
 def _read_pictures(folders: Sequence[str | os.PathLike[str]]) -> list[Image.Image]:
@@ -599,17 +555,3 @@ def _check_widths(widths: Mapping[str, Width | None]) -> dict[str, Width | None]
                 f"widths[{name!r}] is {width!r}: give two whole numbers, 1 or more, or None"
             )
     return {name: widths[name] for name in CONVOLUTIONS}
-
-
-def _check_options(fit_crops: int, steps: int, batch: int, side: int, learning_rate: float) -> None:
-    for name, value, least in (
-        ("fit_crops", fit_crops, 1),
-        ("steps", steps, 0),
-        ("batch", batch, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} is {value!r}: give a whole number, {least} or more")
-    if side < 32 or side % 16:
-        raise ValueError(f"side is {side!r}: give a multiple of 16, 32 or more")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate is {learning_rate!r}: give a number above 0")

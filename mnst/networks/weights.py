@@ -1,255 +1,248 @@
-"""Where a model's weights come from.
-
-VGG19's: the argument, the variable, Keras' cache, or its download. Those of `vgg19-lite`, the small
-network that stands in for it: the argument, or the package itself.
-"""
+"""What a network has to say of itself, and where its weights come from."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import socket
 import sys
 import tempfile
 import warnings
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import ClassVar, Protocol, runtime_checkable
 
 from mnst.backend import keras
-from mnst.errors import WeightsError
-from mnst.images import file_digest, sha256, write_atomically
+from mnst.errors import WeightsError, calls_within_mnst
+from mnst.images import file_digest, sha256
 
-VGG19_VARIABLE = "MNST_VGG19_WEIGHTS"
-"""Environment variable that holds the path of VGG19's weights."""
+_OR_LITE = "; or paint with the small network that comes with mnst, backbone='vgg19-lite'"
 
-# As in keras.applications.VGG19(include_top=False), where they have no public names.
-VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-VGG19_ADDRESS = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{VGG19_FILE}"
-VGG19_MD5 = "253f8cb515780f3b799900260a226db6"
 
-LITE_FILE = Path(__file__).with_name("vgg19-lite.npz")
-"""The weights of `vgg19-lite` that come with the package; docs/vgg19-lite.md tells of them."""
+@runtime_checkable
+class Backbone(Protocol):
+    """What a network has to know of itself to measure pictures.
 
-LITE_SHA256 = "9da573fa7bd1aa6e921944ed311d7c6d56fe5d27aad6e3887443d5dab7a12ba8"
+    `VGG` is one by configuration, and a Keras model is made one. Any object with these attributes
+    and methods will do. It has to be hashable, and equal to another only if it measures the same.
+    """
 
-BACKBONES = ("auto", "vgg19", "vgg19-lite")
-"""What `backbone=` may be."""
+    @property
+    def name(self) -> str:
+        """What a result's settings call it."""
 
-Width = tuple[int, int]
-"""Channels of a narrow convolution: behind its first 1 x 1, and behind its 3 x 3."""
+    @property
+    def precision(self) -> str | None:
+        """What it computes in, "float32" or "bfloat16"; None if `build` may say."""
 
-_TIMEOUT = 30
+    @property
+    def activations(self) -> float:
+        """Values that all its layers hold together for each pixel of a picture.
+
+        A pool's output has a quarter of a value for each channel. Planning multiplies it with
+        measured bytes.
+        """
+
+    def check_layers(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Returns the names of layers in the network's order, each once.
+
+        Raises:
+            ValueError: If one is unknown, or there is none.
+        """
+
+    def minimum_side(self, names: Iterable[str]) -> int:
+        """Returns the shortest side in pixels for which every layer still has a position."""
+
+    def find_weights(self, weights: str | os.PathLike[str] | None = None) -> WeightsSource:
+        """Returns where its weights come from, without loading or downloading anything.
+
+        An object that holds its weights returns `WeightsSource(self, "own", digest=...)`, where
+        the digest is any text that is another for other weights.
+
+        Raises:
+            ValueError: If the path can't be its weights'.
+            FileNotFoundError: If there is no such file.
+        """
+
+    def build(self, path: Path | None, layers: tuple[str, ...], dtype: str) -> keras.Model:
+        """Builds the network with the weights of a file, or with those that it holds.
+
+        Args:
+            path: The source's.
+            layers: As `check_layers` returns them.
+            dtype: What the network computes in, "float32" or "bfloat16".
+
+        Returns:
+            A Keras model from float32 [B, H, W, 3], RGB, 0..255, to a dict of layer name to
+            [B, H', W', N] in the dtype.
+
+        Raises:
+            ValueError: If the network doesn't compute in the dtype.
+            WeightsError: If the file isn't the network's.
+        """
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights of a run come from.
+    """Which network a run is measured by, and where its weights come from.
 
     Attributes:
-        backbone: Which network they are for.
-        origin: Who named the place.
-        path: The file; where it will be, if it has yet to be downloaded.
-        replaceable: True if `vgg19-lite` takes its place where it can't be had.
+        backbone: The network.
+        origin: Who named the place: "weights argument", a variable such as "MNST_VGG19_WEIGHTS",
+            "Keras cache", "download", "embedded", or "Keras model".
+        path: The file; where it will be, if it has yet to be downloaded. None, if the backbone
+            holds its weights itself.
+        release: What the file has to be, and how to get it. None for a file of the user's.
+        fallback: Takes this one's place where the file can't be downloaded.
+        digest: Stands for the weights of a backbone without a file.
     """
 
-    backbone: str
-    origin: Literal["weights argument", "MNST_VGG19_WEIGHTS", "Keras cache", "download", "embedded"]
-    path: Path
-    replaceable: bool = False
+    backbone: Backbone
+    origin: str
+    path: Path | None = None
+    release: KerasFile | LiteFile | None = None
+    fallback: WeightsSource | None = None
+    digest: str | None = None
 
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the file, in hex; the digest where there is none. The file has to be there."""
+        return self.digest if self.path is None else sha256(self.path)
 
-def find_weights(
-    weights: str | os.PathLike[str] | None = None, *, backbone: str = "auto"
-) -> WeightsSource:
-    """Says which weights would be used, without loading or downloading anything.
+    def fetch(self) -> WeightsSource:
+        """Returns a source whose file is there, after downloading it where that is needed.
 
-    For VGG19 the first of these is taken: the `weights` argument, the file named by the environment
-    variable MNST_VGG19_WEIGHTS, Keras' cache, Keras' download. A file that was named but isn't
-    there is an error, never a reason to look further.
+        A file in Keras' cache whose hash is not that of Keras' own is downloaded again. Where the
+        download fails, a warning says so, and the fallback is returned, if there is one.
 
-    Args:
-        weights: Path of VGG19's weights without its top, as Keras saves them (`.h5`), or of a
-            small network's, as `mnst.distill` saves them (`.npz`), or None.
-        backbone: "vgg19"; "vgg19-lite", whose weights come with the package; or "auto", which is
-            VGG19, and `vgg19-lite` where its download fails.
-
-    Raises:
-        ValueError: If there is no such backbone, or the file is another backbone's.
-        FileNotFoundError: If a named file isn't there.
-
-    Example:
-        >>> from mnst.networks.weights import find_weights
-        >>> find_weights(backbone="vgg19-lite").origin
-        'embedded'
-    """
-    if backbone not in BACKBONES:
-        raise ValueError(f"backbone is {backbone!r}: give one of {', '.join(BACKBONES)}")
-    if weights is not None:
-        path = _existing(weights, "weights")
-        suits = "vgg19-lite" if path.suffix == ".npz" else "vgg19"
-        if backbone not in ("auto", suits):
-            raise ValueError(
-                f"weights is {path.name}, which is {suits}'s by its ending, but backbone is "
-                f"{backbone!r}: VGG19's end in .h5, those of mnst.distill in .npz"
-            )
-        return WeightsSource(suits, "weights argument", path)
-    if backbone == "vgg19-lite":
-        return WeightsSource(backbone, "embedded", LITE_FILE)
-    if os.environ.get(VGG19_VARIABLE):
-        path = _existing(os.environ[VGG19_VARIABLE], VGG19_VARIABLE)
-        return WeightsSource("vgg19", "MNST_VGG19_WEIGHTS", path)
-    path = keras_cache() / VGG19_FILE
-    return WeightsSource(
-        "vgg19",
-        "Keras cache" if path.is_file() else "download",
-        path,
-        replaceable=backbone == "auto",
-    )
-
-
-def keras_cache() -> Path:
-    """Returns the folder where Keras keeps downloaded weights."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
-    return home / "models"
-
-
-def fetch_weights(source: WeightsSource) -> WeightsSource:
-    """Returns a source whose file is there, after downloading it where that is needed.
-
-    Keras downloads, checks the hash and caches. A file in the cache whose hash is not that of
-    Keras' own is downloaded again. Where the download fails and the source is replaceable, a
-    warning says so, and the source of `vgg19-lite` is returned.
-
-    Raises:
-        WeightsError: If the download fails, and the message says how to get the file by hand; or
-            if the weights inside the package are damaged.
-    """
-    if source.origin == "embedded":
-        return _checked(source)
-    if source.origin not in ("Keras cache", "download"):
-        return source
-    if source.path.is_file() and file_digest(source.path, "md5") == VGG19_MD5:
-        return source
-    try:
-        _download(source.path)
-    except Exception as error:  # get_file raises bare Exception for an address it can't reach
-        reason = " ".join((str(error).rpartition(" -- ")[2] or type(error).__name__).split())
-        if source.path.is_file():
-            reason += "; what lies in the cache is not Keras' file"
-        if source.replaceable:
+        Raises:
+            WeightsError: If the download fails, and the message says how to get the file by hand;
+                or if the weights inside the package are damaged.
+        """
+        if self.release is None or self.path is None:
+            return self
+        try:
+            self.release.fetch(self.path)
+        except WeightsError as error:
+            if self.fallback is None:
+                instead = "" if self.origin == "embedded" else _OR_LITE
+                raise WeightsError(f"{error}; {self.release.how_to_get}{instead}") from None
             warnings.warn(
-                f"VGG19's weights can't be downloaded ({reason}), so the small vgg19-lite paints; "
-                f"`mnst info` says how to get VGG19",
-                stacklevel=2,
+                f"{error}, so the small {self.fallback.backbone.name} paints; `mnst info` says "
+                f"how to get {self.release.network}",
+                stacklevel=1 + calls_within_mnst(),
             )
-            return fetch_weights(find_weights(backbone="vgg19-lite"))
-        raise WeightsError(
-            f"VGG19's weights can't be downloaded ({reason}): {how_to_get_vgg19()}; or paint with "
-            f"the small network that comes with mnst, backbone='vgg19-lite'"
-        ) from None
-    return source
+            return self.fallback.fetch()
+        return self
+
+    def build(self, layers: Iterable[str], dtype: str) -> keras.Model:
+        """Builds the network, from a source that `fetch` returned.
+
+        See `Backbone.build`; the layers may be named in any order.
+        """
+        return self.backbone.build(self.path, self.backbone.check_layers(layers), dtype)
 
 
-def how_to_get_vgg19() -> str:
-    """Returns what to do where VGG19's weights can't be downloaded."""
-    return (
-        f"get {VGG19_ADDRESS} on a machine that reaches it, and put it at "
-        f"{keras_cache() / VGG19_FILE}, or anywhere and name it by weights= (--weights) or by the "
-        f"variable {VGG19_VARIABLE}"
-    )
+@dataclass(frozen=True)
+class KerasFile:
+    """Weights that Keras publishes, downloads and caches: of a network without its top.
 
-
-def read_lite(path: Path) -> tuple[dict[str, Width | None], dict[str, np.ndarray]]:
-    """Reads a small network's file, as `write_lite` writes it.
-
-    Returns:
-        The width of each convolution by its name, None for one as wide as VGG19's; and the float32
-        values of each weight, by the path that Keras gives it.
-
-    Raises:
-        WeightsError: If the file is damaged, or no such file.
+    Attributes:
+        network: Whose they are, as messages call it.
+        address: Where Keras downloads them. The cache has them under the same file name.
+        md5: Their hash, in hex.
+        variable: Environment variable that may hold the path of such a file.
+        timeout: Seconds of silence after which a download is given up.
     """
-    try:
-        # Opened here, since NumPy leaves a file open that turns out to be no archive.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
-        widths = json.loads(str(values.pop("widths")))
+
+    network: str
+    address: str
+    md5: str
+    variable: str
+    timeout: float = 30
+
+    @property
+    def cached(self) -> Path:
+        """Where Keras' cache has the file, or would have it."""
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+        return home / "models" / self.address.rpartition("/")[2]
+
+    @property
+    def how_to_get(self) -> str:
+        """What to do where the file can't be downloaded."""
         return (
-            {
-                name: None if width is None else (width[0], width[1])
-                for name, width in widths.items()
-            },
-            {name: value.astype(np.float32) for name, value in values.items()},
+            f"get {self.address} on a machine that reaches it, and put it at {self.cached}, or "
+            f"anywhere and name it by weights= (--weights) or by the variable {self.variable}"
         )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-    ):
-        raise WeightsError(f"{path}: damaged, or not a network that mnst.distill made") from None
+
+    def find(self, backbone: Backbone, weights: str | os.PathLike[str] | None) -> WeightsSource:
+        """Returns the first of: the argument, the variable's file, Keras' cache, its download."""
+        hint = f"; {self.network}'s weights are at {self.address}"
+        if weights is not None:
+            path = _existing_file(weights, "weights", hint)
+            return WeightsSource(backbone, "weights argument", path)
+        if named := os.environ.get(self.variable):
+            path = _existing_file(named, self.variable, hint)
+            return WeightsSource(backbone, self.variable, path)
+        origin = "Keras cache" if self.cached.is_file() else "download"
+        return WeightsSource(backbone, origin, self.cached, release=self)
+
+    def fetch(self, path: Path) -> None:
+        """Downloads the file, unless it is there already.
+
+        Raises:
+            WeightsError: If it can't be downloaded.
+        """
+        if path.is_file() and file_digest(path, "md5") == self.md5:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Beside its place, and moved there once its hash is right: Keras itself deletes what
+            # was there where a download fails, and leaves a file of a wrong hash behind. It shows
+            # its progress on standard output, which belongs to the caller's own output.
+            with (
+                tempfile.TemporaryDirectory(dir=path.parent) as folder,
+                contextlib.redirect_stdout(sys.stderr),
+                socket_timeout(self.timeout),
+            ):
+                whole = keras.utils.get_file(
+                    path.name, self.address, cache_dir=folder, cache_subdir="", file_hash=self.md5
+                )
+                Path(whole).replace(path)
+        except Exception as error:  # get_file raises bare Exception for an address it can't reach
+            reason = " ".join((str(error).rpartition(" -- ")[2] or type(error).__name__).split())
+            if path.is_file():
+                reason += "; what lies in the cache is not Keras' file"
+            raise WeightsError(f"{self.network}'s weights can't be downloaded ({reason})") from None
 
 
-def write_lite(
-    path: Path, widths: Mapping[str, Width | None], values: Mapping[str, np.ndarray]
-) -> None:
-    """Writes a small network's weights, as float16."""
-    data = io.BytesIO()
-    arrays: dict[str, Any] = {name: value.astype(np.float16) for name, value in values.items()}
-    arrays["widths"] = np.array(json.dumps(dict(widths)))
-    np.savez_compressed(data, **arrays)
-    write_atomically(path, data.getvalue())
+@dataclass(frozen=True)
+class LiteFile:
+    """A small network's weights, inside the package; docs/vgg19-lite.md tells of them."""
+
+    path: Path
+    sha256: str
+    network: ClassVar[str] = "vgg19-lite"
+    how_to_get: ClassVar[str] = "install mnst again (pip install --force-reinstall --no-deps mnst)"
+
+    def find(self, backbone: Backbone, weights: str | os.PathLike[str] | None) -> WeightsSource:
+        """Returns the argument, or the file inside the package."""
+        if weights is None:
+            return WeightsSource(backbone, "embedded", self.path, release=self)
+        return WeightsSource(backbone, "weights argument", _existing_file(weights, "weights"))
+
+    def fetch(self, path: Path) -> None:
+        """Makes sure that the file is the one that was put into the package."""
+        if not path.is_file() or sha256(path) != self.sha256:
+            raise WeightsError(f"{path}: missing or damaged")
 
 
-def _download(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its place, and moved there once its hash is right: Keras itself deletes what was
-    # there where a download fails, and leaves a file of a wrong hash behind. It shows its
-    # progress on standard output, which belongs to the caller's own output.
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent) as folder,
-        contextlib.redirect_stdout(sys.stderr),
-        socket_timeout(_TIMEOUT),
-    ):
-        whole = keras.utils.get_file(
-            VGG19_FILE,
-            VGG19_ADDRESS,
-            cache_dir=folder,
-            cache_subdir="",
-            file_hash=VGG19_MD5,
-        )
-        Path(whole).replace(path)
-
-
-def _checked(source: WeightsSource) -> WeightsSource:
-    """Makes sure that the weights inside the package are those that were put there."""
-    if not source.path.is_file() or sha256(source.path) != LITE_SHA256:
-        raise WeightsError(
-            f"{source.path}: missing or damaged; install mnst again (pip install "
-            f"--force-reinstall --no-deps mnst)"
-        )
-    return source
-
-
-def _existing(path: str | os.PathLike[str], named_by: str) -> Path:
+def _existing_file(path: str | os.PathLike[str], named_by: str, hint: str = "") -> Path:
+    """Returns the path of a file that the user named; its absence is no reason to look further."""
     found = Path(path).expanduser()
     if not found.is_file():
-        raise FileNotFoundError(
-            f"{found}: there is no such file, but {named_by} names it; VGG19's weights are at "
-            f"{VGG19_ADDRESS}"
-        )
+        raise FileNotFoundError(f"{found}: there is no such file, but {named_by} names it{hint}")
     return found
 
 
