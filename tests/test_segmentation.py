@@ -4,6 +4,7 @@ Most tests use a toy: red is a person, green a dog, all else background. Nothing
 machine: downloads come from a server that the test runs.
 """
 
+import hashlib
 import inspect
 import io
 import os
@@ -21,10 +22,11 @@ from PIL import Image
 from scipy import ndimage
 
 import mnst
+from mnst import Segmentation, SegmentationModel
 from mnst.cli import main
-from mnst.masks import hub, labelling, segmentation
-from mnst.masks.segmentation import MODELS, PASCAL_VOC, Segmentation, SegmentationModel, find_model
-from mnst.networks.weights import WeightsError
+from mnst.errors import WeightsError
+from mnst.masks import hub, labelling, models
+from mnst.masks.models import MODELS, PASCAL_VOC, find_model
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
 PERSON, DOG = 15, 12
@@ -124,7 +126,7 @@ def assert_labelled(labels, picture=None):
 
 
 def test_argument_then_variable_then_default(folder, lite, monkeypatch):
-    assert find_model() is MODELS[segmentation.DEFAULT_MODEL]
+    assert find_model() is MODELS[models.DEFAULT_MODEL]
     monkeypatch.setenv("MNST_DEEPLAB", str(lite))
     assert find_model() == SegmentationModel(str(lite))
     assert find_model(folder) == SegmentationModel(str(folder))
@@ -164,12 +166,12 @@ def test_missing_model_names_who_named_it(tmp_path, monkeypatch):
 def test_table_says_what_has_to_be_known():
     assert PASCAL_VOC[15] == "person"
     assert len(PASCAL_VOC) == len(set(PASCAL_VOC)) == 21
-    for name, one in MODELS.items():
-        assert one.address.startswith("https://")
-        assert one.size in (257, 512, 513)
-        assert one.scaling is not None
-        assert one.license == "Apache-2.0"
-        assert one.names == (() if "edgetpu" in name else PASCAL_VOC)
+    for name, model in MODELS.items():
+        assert model.address.startswith("https://")
+        assert model.size in (257, 512, 513)
+        assert model.scaling is not None
+        assert model.license == "Apache-2.0"
+        assert model.names == (() if "edgetpu" in name else PASCAL_VOC)
 
 
 @pytest.mark.parametrize(
@@ -310,16 +312,6 @@ def test_archive_is_unpacked_once(archive, cache):
     assert list(cache.iterdir()) == [first]
 
 
-@pytest.mark.parametrize(
-    ("missing", "kind"), [("cv2", "folder"), ("ai_edge_litert.interpreter", "lite")]
-)
-def test_missing_packages_name_the_extra(missing, kind, request, monkeypatch):
-    given = SegmentationModel(request.getfixturevalue(kind), scaling=SCALING)
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError, match=r"pip install 'mnst\[people\]'"):
-        mnst.segment(PHOTO, model=given)
-
-
 # Downloads
 
 
@@ -410,7 +402,7 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
     download, cache, pauses, capfd, monkeypatch, answer, reason, tries
 ):
     if "stall" in answer:
-        monkeypatch.setattr(hub, "_TIMEOUT", 0.5)
+        monkeypatch.setattr(hub, "TIMEOUT", 0.2)
     if answer.get("body") is HALF:
         half = download.whole[: len(download.whole) // 2]
         claimed = len(half if answer.get("length") is HALF else download.whole)
@@ -420,19 +412,19 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
         download.fetch()
     assert_says(caught.value, reason, download.address, "model=", "--model", "MNST_DEEPLAB")
     assert len(download.server.asked) == tries
-    assert pauses[0] == list(hub._PAUSES[: tries - 1])
-    assert sorted(hub._PAUSES) == list(hub._PAUSES)
+    assert pauses[0] == list(hub.RETRY_PAUSES[: tries - 1])
+    assert sorted(hub.RETRY_PAUSES) == list(hub.RETRY_PAUSES)
     assert not cache.exists() or not list(cache.iterdir())
     assert capfd.readouterr() == ("", "")
     download.server.stalls_end.set()
-    monkeypatch.setattr(hub, "_TIMEOUT", 30)
+    monkeypatch.setattr(hub, "TIMEOUT", 30)
     download.put(download.whole)
     assert_labelled(download.segment().labels)
 
 
 def test_failed_download_from_the_hub_names_a_model_elsewhere(server, monkeypatch):
     """The variable takes that name, so what is said can be typed."""
-    monkeypatch.setattr(segmentation, "_HUB", server.address)
+    monkeypatch.setattr(models, "HUB_ADDRESS", server.address)
     on_hub = SegmentationModel(f"{server.address}/lite-model/toy/1", PASCAL_VOC, 32, SCALING)
     with pytest.raises(WeightsError) as caught:
         mnst.segment(PHOTO, model=on_hub)
@@ -440,7 +432,7 @@ def test_failed_download_from_the_hub_names_a_model_elsewhere(server, monkeypatc
     assert_says(caught.value, "404 Not Found")
     monkeypatch.setenv(variable, name)
     assert find_model() is MODELS[name]
-    assert "tfhub.dev" in MODELS[segmentation.DEFAULT_MODEL].address
+    assert "tfhub.dev" in MODELS[models.DEFAULT_MODEL].address
     assert "tfhub.dev" not in find_model().address
     assert find_model().names == PASCAL_VOC
 
@@ -468,7 +460,7 @@ def test_server_that_recovers_is_asked_again(download, pauses, status):
     download.put(status=status)
     meanwhile.append(lambda: download.put(download.whole))
     assert download.fetch().exists()
-    assert waited == [hub._PAUSES[0]]
+    assert waited == [hub.RETRY_PAUSES[0]]
     assert len(download.server.asked) == 2
 
 
@@ -496,7 +488,7 @@ def test_lock_of_a_killed_process_is_removed(server, archive, cache):
     download = Download(server, archive, "toy/1")
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    name = hub._key(download.address)
+    name = hashlib.sha1(download.address.encode()).hexdigest()  # as tensorflow_hub names it
     cache.mkdir()
     (cache / f"{name}.lock").write_text(f"{socket.gethostname()}.{ended.pid}.task")
     (cache / f"{name}.task.tmp").mkdir()
@@ -548,6 +540,19 @@ def test_proportions_are_kept_and_the_rest_is_grey():
     assert abs(np.ptp(rows) - np.ptp(columns)) <= 1  # a square stays one
     np.testing.assert_array_equal(seen[1], whole[:, ::-1])  # and once in the mirror
     assert {square.shape for square in seen} == {(SIDE, SIDE, 3)}
+
+
+def test_photos_are_reduced_without_aliasing():
+    """Black and white pixels make a grey, at any scale."""
+    seen = []
+    checkers = np.indices((311, 400)).sum(axis=0) % 2 * 255
+    picture = np.repeat(checkers[..., np.newaxis], 3, axis=2).astype(np.uint8)
+    labelling.label(
+        lambda square: seen.append(square) or toy(square), SIDE, picture, background=True
+    )
+    assert len(seen) == 6
+    for square in seen:
+        np.testing.assert_allclose(square, 127, atol=6)
 
 
 def short_sighted(square):
@@ -611,8 +616,26 @@ def test_edges_move_to_the_photos(monkeypatch):
         return (ragged != toy(picture)).sum()
 
     refined = wrong()
-    monkeypatch.setattr("cv2.ximgproc.guidedFilter", lambda _, share, **__: share)
+    monkeypatch.setattr(labelling, "GuidedFilter", lambda *_, **__: lambda votes: votes)
     assert refined < wrong() / 3
+
+
+def test_edges_do_not_depend_on_the_photos_size():
+    """An enlarged photo has the same edges, where the model sees the same."""
+    random = np.random.default_rng(6)
+    shape = ndimage.gaussian_filter(random.standard_normal((300, 400)), 25) > 0
+    noise = random.integers(-60, 61, (300, 400, 3))
+    small = (np.where(shape[..., np.newaxis], RED, BLUE) + noise).clip(0, 255).astype(np.uint8)
+    large = np.kron(small, np.ones((8, 8, 1), np.uint8))
+
+    def ragged(square):
+        return toy(ndimage.uniform_filter(square, (5, 5, 1)))[1::2, 1::2]
+
+    expected, found = (
+        labelling.label(ragged, 64, picture, background=True) for picture in (small, large)
+    )
+    assert 0.2 < (expected == PERSON).mean() < 0.8
+    assert (found[4::8, 4::8] == expected).mean() > 0.99
 
 
 # Masks
@@ -637,6 +660,16 @@ def test_feather_is_exact_beyond_its_width(blob, feather):
     np.testing.assert_allclose(mask, np.clip(ramp / max(2 * feather - 1, 1e-6), 0, 1), atol=1e-3)
     if feather >= 2:
         assert ((mask > 0) & (mask < 1)).any()
+
+
+@pytest.mark.parametrize("feather", [3, 140])
+def test_feather_of_large_masks_has_no_seams(blob, feather):
+    large = np.kron(blob, np.ones((10, 10), bool))
+    distances = (ndimage.distance_transform_edt(side) for side in (large, ~large))
+    inside, outside = (np.minimum(distance, feather) for distance in distances)
+    expected = np.where(large, feather - 1 + inside, feather - outside) / (2 * feather - 1)
+    mask = segmented(PERSON * large).mask(feather=feather)
+    np.testing.assert_allclose(mask, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("feather", [0, 0.3, 1])
@@ -861,8 +894,8 @@ def test_notebook_picture_has_a_legend():
     from matplotlib.figure import Figure
 
     axes = found.plot(Figure().subplots())
-    told = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert told == [f"{name} {share:.1%}" for name, share in found.classes.items()]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == [f"{name} {share:.1%}" for name, share in found.classes.items()]
 
 
 # The command line
@@ -878,8 +911,8 @@ def photo(tmp_path, monkeypatch):
 @pytest.fixture
 def known(folder, monkeypatch):
     """Makes the toy a file that is known by its contents, named by the variable."""
-    by_hash = {hub.fingerprint(folder): SegmentationModel("", PASCAL_VOC, scaling=SCALING)}
-    monkeypatch.setattr(segmentation, "_KNOWN", by_hash)
+    described = SegmentationModel("", PASCAL_VOC, scaling=SCALING)
+    monkeypatch.setitem(models.KNOWN_CONTENTS, hub.fingerprint(folder), described)
     monkeypatch.setenv("MNST_DEEPLAB", str(folder))
 
 
@@ -1002,9 +1035,9 @@ def test_real_model_from_the_variable(hopper):
 @pytest.mark.parametrize("picture", ["hopper", "astronaut"])
 def test_forms_of_the_real_model_agree(real, picture, request):
     photo = request.getfixturevalue(picture)
-    one, other = (mnst.segment(photo, model=path, progress=False) for path in real.values())
-    assert one.names == other.names == PASCAL_VOC
-    assert (one.labels == other.labels).mean() >= 0.985
+    saved_model, lite = (mnst.segment(photo, model=path, progress=False) for path in real.values())
+    assert saved_model.names == lite.names == PASCAL_VOC
+    assert (saved_model.labels == lite.labels).mean() >= 0.985
 
 
 @pytest.mark.slow
@@ -1039,8 +1072,8 @@ def test_small_person_in_a_large_photo(real, hopper):
 
     assert not people(1).any()
     found = people(4)
-    assert found[there].mean() > 0.4
-    assert not found[~there].any()
+    assert found[there].mean() > 0.6
+    assert not found[~ndimage.binary_dilation(there, iterations=3)].any()
 
 
 @pytest.mark.slow

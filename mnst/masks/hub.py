@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from mnst import __version__, images
 from mnst.backend import tf, without_log_noise
@@ -32,9 +33,9 @@ from mnst.networks.weights import socket_timeout
 Run = Callable[[np.ndarray], np.ndarray]
 """From a square of bytes, uint8 [S, S, 3], to what the model says of it."""
 
-_TIMEOUT = 30  # seconds without a byte
-_PAUSES = (1, 4, 16)  # seconds before another try
-_PARTS = ("saved_model.pb", "saved_model.pbtxt")
+TIMEOUT = 30  # seconds without a byte
+RETRY_PAUSES = (1, 4, 16)  # seconds before another try
+_GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def cache_folder() -> Path:
@@ -47,7 +48,7 @@ def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     """Returns the folder of a SavedModel or the path of a `.tflite` file.
 
     It is downloaded or unpacked where that is needed, and kept where TensorFlow Hub keeps its own.
-    A server that is busy or in a mood (403, 429, 5xx) or breaks off is asked again, after growing
+    A server that refuses for the moment (403, 429, 5xx) or breaks off is asked again, after growing
     pauses.
 
     Args:
@@ -61,21 +62,21 @@ def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     """
     if images.is_address(address):
         get = _download_lite if names_lite(address) else _resolve
-        return _patiently(get, address, variable, instead)
+        return _with_retries(get, address, variable, instead)
     path = Path(address).expanduser()
     if path.is_dir():
         return _checked(path)
     if tarfile.is_tarfile(path):
-        return _unpacked(path)
+        return _unpack(path)
     with open(path, "rb") as file:
-        if _is_lite(file.read(8)):
+        if file.read(8)[4:] == b"TFL3":  # what a .tflite file begins with
             return path
-    raise _no_model(path)
+    raise _not_a_model(path)
 
 
 def fingerprint(path: Path) -> str:
     """Returns the SHA-256 of a `.tflite` file, or of a SavedModel's graph."""
-    graphs = [path / part for part in _PARTS if (path / part).is_file()]
+    graphs = [path / part for part in _GRAPH_FILES if (path / part).is_file()]
     return sha256(graphs[0] if graphs else path)
 
 
@@ -95,7 +96,6 @@ def load(
     Raises:
         WeightsError: If it can't be loaded, or takes something else than a picture.
         ValueError: If the file does not say size or scaling, and they aren't given either.
-        ImportError: If LiteRT isn't installed.
     """
     return (_load_saved_model if path.is_dir() else _load_lite)(path, size, scaling)
 
@@ -110,15 +110,15 @@ def _load_saved_model(
         ((name, spec),) = signature.structured_input_signature[1].items()
         shape = spec.shape.as_list()
     except Exception as error:  # TensorFlow raises anything on a damaged file
-        raise _unusable(path, error) from None
+        raise _unusable_model(path, error) from None
     kind = spec.dtype.as_numpy_dtype
-    side = _side(path, shape, size)
+    side = _input_side(path, shape, size)
     _check_scaling(path, np.dtype(kind), scaling)
 
     def run(square: np.ndarray, loaded: Any = loaded) -> np.ndarray:  # which must stay alive
-        inputs = {name: tf.constant(_scaled(square, kind, scaling)[np.newaxis])}
-        said: np.ndarray = next(iter(signature(**inputs).values())).numpy()[0]
-        return said
+        inputs = {name: tf.constant(_model_input(square, kind, scaling)[np.newaxis])}
+        output: np.ndarray = next(iter(signature(**inputs).values())).numpy()[0]
+        return output
 
     return run, side
 
@@ -128,33 +128,24 @@ def _load_lite(
 ) -> tuple[Run, int]:
     try:
         interpreter = _interpreter(model_path=str(path))
-        (given,) = interpreter.get_input_details()
+        (image,) = interpreter.get_input_details()
     except (RuntimeError, ValueError) as error:
-        raise _unusable(path, error) from None
-    side = _side(path, list(given["shape_signature"]), size)
-    interpreter.resize_tensor_input(given["index"], [1, side, side, 3])
+        raise _unusable_model(path, error) from None
+    side = _input_side(path, list(image["shape_signature"]), size)
+    interpreter.resize_tensor_input(image["index"], [1, side, side, 3])
     with without_log_noise():
         interpreter.allocate_tensors()
-    _check_scaling(path, np.dtype(given["dtype"]), scaling)
-    told = interpreter.get_output_details()[0]
+    _check_scaling(path, np.dtype(image["dtype"]), scaling)
+    labels = interpreter.get_output_details()[0]
 
     def run(square: np.ndarray) -> np.ndarray:
-        values = _scaled(square, given["dtype"], scaling, *given["quantization"])
-        interpreter.set_tensor(given["index"], values[np.newaxis])
+        values = _model_input(square, image["dtype"], scaling, *image["quantization"])
+        interpreter.set_tensor(image["index"], values[np.newaxis])
         interpreter.invoke()
-        said: np.ndarray = interpreter.get_tensor(told["index"])[0]
-        return said
+        output: np.ndarray = interpreter.get_tensor(labels["index"])[0]
+        return output
 
     return run, side
-
-
-def litert() -> Any:
-    """Returns LiteRT's interpreter, or says how to get it."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        raise ImportError("a .tflite file needs LiteRT: pip install 'mnst[people]'") from None
-    return Interpreter
 
 
 def names_lite(address: str) -> bool:
@@ -165,12 +156,13 @@ def names_lite(address: str) -> bool:
 
 def _interpreter(**source: Any) -> Any:
     """Makes LiteRT's interpreter of a model, given as `model_path` or `model_content`."""
-    interpreter = litert()
     with without_log_noise():
-        return interpreter(num_threads=os.cpu_count(), **source)
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(num_threads=os.cpu_count(), **source)
 
 
-def _side(path: Path, shape: list[int | None], size: int | None) -> int:
+def _input_side(path: Path, shape: list[int | None], size: int | None) -> int:
     """Returns the input's side, from the file or, where that leaves it open, from `size`."""
     if len(shape) != 4 or shape[3] != 3:
         raise WeightsError(f"{path}: takes {shape}; give a model of pictures, [1, S, S, 3]")
@@ -193,7 +185,7 @@ def _check_scaling(path: Path, kind: np.dtype[Any], scaling: object) -> None:
         )
 
 
-def _scaled(
+def _model_input(
     square: np.ndarray,
     kind: Any,
     scaling: tuple[float, float] | None,
@@ -216,16 +208,16 @@ def _scaled(
 # Downloads
 
 
-def _patiently(get: Callable[[str], Path], address: str, variable: str, instead: str) -> Path:
+def _with_retries(get: Callable[[str], Path], address: str, variable: str, instead: str) -> Path:
     """Asks again where that may help; whatever stands against it becomes one line."""
-    for pause in (*_PAUSES, None):
+    for pause in (*RETRY_PAUSES, None):
         try:
-            with socket_timeout(_TIMEOUT):
+            with socket_timeout(TIMEOUT):
                 return get(address)
         except ImportError:
             raise
         except Exception as error:  # the resolver raises what TensorFlow, tarfile and urllib raise
-            reason, again = _reason(error)
+            reason, again = _failure(error)
         if pause is None or not again:
             break
         time.sleep(pause)
@@ -240,7 +232,7 @@ def _patiently(get: Callable[[str], Path], address: str, variable: str, instead:
     )
 
 
-def _reason(error: Exception) -> tuple[str, bool]:
+def _failure(error: Exception) -> tuple[str, bool]:
     """Returns what went wrong, in words, and whether to ask again."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()
@@ -279,7 +271,6 @@ def _resolve(address: str) -> Path:
 
 def _download_lite(address: str) -> Path:
     """Downloads a `.tflite` file beside tensorflow_hub's SavedModels."""
-    litert()  # without which the file would be of no use
     path = cache_folder() / f"{_key(address)}.tflite"
     if path.is_file():
         return path
@@ -287,7 +278,7 @@ def _download_lite(address: str) -> Path:
     if not urllib.parse.urlsplit(address).path.endswith(".tflite"):
         asked += ("&" if "?" in address else "?") + "lite-format=tflite"
     request = urllib.request.Request(asked, headers={"User-Agent": f"mnst/{__version__}"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         data = response.read()
     try:
         _interpreter(model_content=data)
@@ -305,25 +296,13 @@ def _drop_lock_of_the_dead(folder: Path) -> None:
         return
     host, _, rest = lock.read_text(errors="replace").rpartition(f"{socket.gethostname()}.")
     number, _, task = rest.partition(".")
-    if host or not number.isdigit() or _is_alive(int(number)):
+    if host or not number.isdigit() or psutil.pid_exists(int(number)):
         return
     lock.unlink(missing_ok=True)
     shutil.rmtree(folder.with_name(f"{folder.name}.{task}.tmp"), ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _unpacked(archive: Path) -> Path:
+def _unpack(archive: Path) -> Path:
     """Unpacks a SavedModel's archive into the cache, under its hash, and returns the folder."""
     folder = cache_folder() / sha256(archive)[:40]
     if folder.is_dir():
@@ -335,15 +314,9 @@ def _unpacked(archive: Path) -> Path:
             with tarfile.open(archive) as opened:
                 opened.extractall(whole, filter="data")  # nothing outside, no devices
         except (tarfile.TarError, EOFError, OSError) as error:
-            raise _unusable(archive, error) from None
-        if not any((whole / part).is_file() for part in _PARTS):
-            raise _no_model(archive)
-        whole.rename(folder)
+            raise _unusable_model(archive, error) from None
+        _checked(whole, archive).rename(folder)
     return folder
-
-
-def _is_lite(start: bytes) -> bool:
-    return start[4:8] == b"TFL3"
 
 
 def _key(address: str) -> str:
@@ -351,19 +324,19 @@ def _key(address: str) -> str:
     return hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()
 
 
-def _checked(folder: Path) -> Path:
-    if not any((folder / part).is_file() for part in _PARTS):
-        raise _no_model(folder)
+def _checked(folder: Path, source: Path | None = None) -> Path:
+    if not any((folder / part).is_file() for part in _GRAPH_FILES):
+        raise _not_a_model(source or folder)
     return folder
 
 
-def _no_model(path: Path) -> WeightsError:
+def _not_a_model(path: Path) -> WeightsError:
     return WeightsError(
         f"{path}: not a model; give a SavedModel's folder, its .tar.gz, or a .tflite file"
     )
 
 
-def _unusable(path: Path, error: Exception) -> WeightsError:
+def _unusable_model(path: Path, error: Exception) -> WeightsError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return WeightsError(f"{path}: can't be used as a model ({reason}); get a whole copy of it")
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
+from PIL import Image
+from scipy import ndimage
 
+from mnst.masks.guided import GuidedFilter
 from mnst.masks.hub import Run
 
 Votes = dict[int, np.ndarray]
@@ -36,61 +38,43 @@ def label(
     Returns:
         int32 [H, W].
     """
-    votes = _whole(run, side, pixels)
+    height, width = pixels.shape[:2]
+    # Edges are found at 1000 pixels: the blur, which grows with the photo, leaves nothing finer.
+    small = _resized_photo(pixels, min(max(height, width), 1000))
+
+    def look(longest: int) -> Votes:
+        votes = _votes_on_tiles(run, side, _resized_photo(pixels, longest))
+        return {number: _resized_map(share, *small.shape[:2]) for number, share in votes.items()}
+
+    # A smaller scale finds what a larger one has missed, such as the shadowed half of a shoulder.
+    votes = _mean_votes(look(side), look(side * 3 // 4), look(side // 2))
     for tiles in levels:
-        finer = _tiled(run, side, pixels, _covered(tiles, side))
-        votes = _combined(votes, finer, background=background)
-    return _refined(pixels, votes)
+        finer = look(_row_length(tiles, side))
+        votes = _with_finer(votes, finer) if background else _mean_votes(votes, finer)
+    return _most_votes(_moved_to_edges(small, votes), height, width)
 
 
 def levels(longest: int, side: int, tiles: int) -> list[int]:
     """Returns into how many tiles a side to cut: 2, 4, .., as long as nothing is enlarged."""
     doubled = [2**k for k in range(1, tiles.bit_length())]
-    return [count for count in doubled if _covered(count, side) <= longest]
+    return [count for count in doubled if _row_length(count, side) <= longest]
 
 
-def opencv() -> Any:
-    """Returns OpenCV, or says how to get it."""
-    try:
-        import cv2
-        import cv2.ximgproc
-    except ImportError:
-        raise ImportError(
-            "finding people needs OpenCV with its contributed modules: pip install 'mnst[people]'"
-        ) from None
-    return cv2
-
-
-def _covered(tiles: int, side: int) -> int:
+def _row_length(tiles: int, side: int) -> int:
     """Returns how long a row of tiles is that overlap by a quarter."""
     return side * (3 * tiles + 1) // 4
 
 
-def _whole(run: Run, side: int, pixels: np.ndarray) -> Votes:
-    """Votes on the whole photo, at the size of the model's input, at 3/4 and at 1/2 of it.
-
-    A smaller scale finds what a larger one has missed, such as the shadowed half of a shoulder.
-    """
-    return _mean(
-        *(_tiled(run, side, pixels, longest) for longest in (side, side * 3 // 4, side // 2))
-    )
-
-
-def _tiled(run: Run, side: int, pixels: np.ndarray, longest: int) -> Votes:
-    """Votes on a photo, brought to a size and cut into overlapping tiles of the input's."""
-    cv2 = opencv()
-    height, width = pixels.shape[:2]
-    scale = longest / max(height, width)
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.resize(pixels, (width, height), interpolation=method)
+def _votes_on_tiles(run: Run, side: int, picture: np.ndarray) -> Votes:
+    """Votes on a picture, cut into overlapping tiles of the input's size."""
+    height, width = picture.shape[:2]
     votes: Votes = {}
     total = np.zeros((height, width), np.float32)
-    for top in _starts(height, side):
-        for left in _starts(width, side):
+    for top in _tile_starts(height, side):
+        for left in _tile_starts(width, side):
             part = np.s_[top : top + side, left : left + side]
-            weight = _window(*picture[part].shape[:2])
-            for labels in _seen_both_ways(run, side, picture[part]):
+            weight = _tile_weights(*picture[part].shape[:2])
+            for labels in _labels_both_ways(run, side, picture[part]):
                 for number in np.unique(labels):
                     of_class = votes.setdefault(int(number), np.zeros_like(total))
                     of_class[part] += weight * (labels == number)
@@ -98,97 +82,91 @@ def _tiled(run: Run, side: int, pixels: np.ndarray, longest: int) -> Votes:
     return {number: of_class / total for number, of_class in votes.items()}
 
 
-def _starts(length: int, side: int) -> list[int]:
+def _tile_starts(length: int, side: int) -> list[int]:
     """Returns where tiles begin that cover a length evenly and overlap by a quarter or more."""
     count = max(1, math.ceil((length - side / 4) / (side * 3 / 4)))
     return [round(k * (length - side) / max(1, count - 1)) for k in range(count)]
 
 
-def _window(height: int, width: int) -> np.ndarray:
+def _tile_weights(height: int, width: int) -> np.ndarray:
     """Weighs a tile's middle more than its edges, where it can't see what comes next."""
     rows, columns = (np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in (height, width))
     return np.minimum.outer(rows, columns).astype(np.float32)
 
 
-def _seen_both_ways(run: Run, side: int, picture: np.ndarray) -> Iterator[np.ndarray]:
+def _labels_both_ways(run: Run, side: int, picture: np.ndarray) -> Iterator[np.ndarray]:
     """Labels a picture no larger than the input as it is, and mirrored."""
     height, width = picture.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
     square = np.full((side, side, 3), _GREY, np.uint8)
     square[top : top + height, left : left + width] = picture
-    yield _labels(run(square), side)[top : top + height, left : left + width]
-    mirrored = _labels(run(np.ascontiguousarray(square[:, ::-1])), side)[:, ::-1]
-    yield mirrored[top : top + height, left : left + width]
+    for way in (1, -1):
+        labels = _labels_of(run(np.ascontiguousarray(square[:, ::way])), side)[:, ::way]
+        yield labels[top : top + height, left : left + width]
 
 
-def _labels(said: np.ndarray, side: int) -> np.ndarray:
+def _labels_of(output: np.ndarray, side: int) -> np.ndarray:
     """Makes labels [S, S] of what a model says: labels, or a score for each class."""
-    if said.ndim == 3 and said.shape[2] > 1:
-        cv2 = opencv()
-        scores = [cv2.resize(band, (side, side)) for band in np.moveaxis(said, 2, 0)]
+    if output.ndim == 3 and output.shape[2] > 1:
+        bands = np.moveaxis(output, 2, 0).astype(np.float32)
+        scores = [_resized_map(band, side, side) for band in bands]
         labels: np.ndarray = np.argmax(scores, axis=0)
         return labels
     rows = columns = np.arange(side)
-    height, width = said.shape[:2]  # as many as the square's, or fewer
-    return said.reshape(height, width)[np.ix_(rows * height // side, columns * width // side)]
+    height, width = output.shape[:2]  # as many as the square's, or fewer
+    return output.reshape(height, width)[np.ix_(rows * height // side, columns * width // side)]
 
 
-def _mean(*several: Votes) -> Votes:
-    """Returns the mean of votes, at the size of the largest."""
-    shape = max(map(_shape, several))
-    nobody = np.zeros(shape, np.float32)
-    resized = [_resized(votes, shape) for votes in several]
-    classes = set().union(*several)
-    return {k: np.mean([votes.get(k, nobody) for votes in resized], axis=0) for k in classes}
+def _mean_votes(*several: Votes) -> Votes:
+    mean: Votes = {}
+    for votes in several:
+        for number, share in votes.items():
+            mean[number] = mean.get(number, 0) + share / len(several)
+    return mean
 
 
-def _combined(coarse: Votes, fine: Votes, *, background: bool) -> Votes:
+def _with_finer(coarse: Votes, fine: Votes) -> Votes:
     """Adds the votes on smaller tiles: what the larger ones saw as an object stays.
 
     A tile sees small people, but of large ones only a piece, which may look like nothing.
     """
-    if not background:
-        return _mean(coarse, fine)
-    shape = _shape(fine)
-    coarse = _resized(coarse, shape)
-    nobody = np.zeros(shape, np.float32)
+    nobody = np.zeros_like(next(iter(coarse.values())))
     seen = coarse.get(0, nobody) < 0.5
     return {k: np.where(seen, coarse.get(k, nobody), fine.get(k, nobody)) for k in {*coarse, *fine}}
 
 
-def _shape(votes: Votes) -> tuple[int, int]:
-    height, width = next(iter(votes.values())).shape
-    return height, width
+def _moved_to_edges(photo: np.ndarray, votes: Votes) -> Votes:
+    """Moves the edges of votes to those of the photo; leaves no crumbs."""
+    # Found by looking at edges at full size: hair, hats, shoulders.
+    longest = max(photo.shape)
+    move_edges = GuidedFilter(photo, radius=max(2, longest // 30), eps=100.0)
+    return {
+        number: ndimage.gaussian_filter(move_edges(share), longest / 500)
+        for number, share in votes.items()
+    }
 
 
-def _resized(votes: Votes, shape: tuple[int, int]) -> Votes:
-    cv2 = opencv()
-    return {k: cv2.resize(v, shape[::-1], interpolation=cv2.INTER_LINEAR) for k, v in votes.items()}
-
-
-# Edges
-
-
-def _refined(pixels: np.ndarray, votes: Votes) -> np.ndarray:
-    """Brings votes to the photo's size, moves their edges to the photo's, and counts them.
-
-    The guided filter (He, Sun and Tang, 2010) makes of each class's votes, in every neighbourhood,
-    the linear function of the colours that comes closest to them.
-    """
-    cv2 = opencv()
-    height, width = pixels.shape[:2]
-    # Found by looking at edges at full size: hair, hats, shoulders. In shares of the long side.
-    longest = max(height, width)
-    radius, smallest = max(2, longest // 30), longest / 500
+def _most_votes(votes: Votes, height: int, width: int) -> np.ndarray:
+    """Returns the class with most votes for every pixel of a photo, int32 [height, width]."""
     labels = np.zeros((height, width), np.int32)
-    most = np.full((height, width), -1, np.float32)
+    most = np.full((height, width), -np.inf, np.float32)
     for number in sorted(votes):
-        share = cv2.resize(votes[number], (width, height), interpolation=cv2.INTER_LINEAR)
-        # eps is a variance of colours in 0..255. Large photos are filtered at about 1000 pixels.
-        share = cv2.ximgproc.guidedFilter(
-            pixels, share, radius=radius, eps=100.0, scale=1 / max(1, round(longest / 1000))
-        )
-        share = cv2.GaussianBlur(share, (0, 0), max(smallest, 0.3))  # no crumbs
+        share = _resized_map(votes[number], height, width)
         labels[share > most] = number
-        most = np.maximum(share, most)
+        np.maximum(share, most, out=most)
     return labels
+
+
+def _resized_map(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resamples a map, float32 [H, W], linearly."""
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _resized_photo(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """Brings a photo's long side to `longest`."""
+    height, width = pixels.shape[:2]
+    scale = longest / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    # From photos that a sharper filter has reduced, DeepLab misses parts of objects.
+    method = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(pixels).resize(size, method))

@@ -1,0 +1,200 @@
+"""Which DeepLab is asked: the table of models, and what has to be known to use one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnst import images
+from mnst.masks import Classes, hub
+
+DEEPLAB_VARIABLE = "MNST_DEEPLAB"
+"""Environment variable that holds the path or the name of a segmentation model."""
+
+# fmt: off
+PASCAL_VOC = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)
+# fmt: on
+"""The classes of PASCAL VOC, in the order of their labels: person is 15."""
+
+
+@dataclass(frozen=True)
+class SegmentationModel:
+    """A network that labels pixels, and what has to be known to use it.
+
+    Attributes:
+        address: A TensorFlow Hub handle, or another http(s) address, of a SavedModel or a `.tflite`
+            file; or the path of a SavedModel's folder, of its `.tar.gz`, or of a `.tflite` file.
+        names: The names of its labels 0, 1, ..; none, if they aren't known.
+        size: The side of its square input, in pixels; None is what the file says.
+        scaling: (d, s), where its input is pixels / d + s with pixels in 0..255. None is right for
+            files that take bytes. A quantised file's own quantisation comes on top.
+        license: The licence it is published under.
+
+    Raises:
+        ValueError: If size or scaling is out of range.
+
+    Example:
+        >>> import mnst
+        >>> mnst.SegmentationModel("my.tflite", names=("other", "person"), scaling=(127.5, -1))
+        ... # doctest: +ELLIPSIS
+        SegmentationModel(address='my.tflite', names=('other', 'person'), ...)
+    """
+
+    address: str
+    names: Sequence[str] = ()
+    size: int | None = None
+    scaling: tuple[float, float] | None = None
+    license: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise ValueError(f"names is {self.names!r}: give a list of names")
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "address", os.fspath(self.address))
+        if self.size is not None and (int(self.size) != self.size or self.size < 1):
+            raise ValueError(f"size is {self.size!r}: give the input's side in pixels")
+        if self.scaling is not None and (len(self.scaling) != 2 or not self.scaling[0]):
+            raise ValueError(f"scaling is {self.scaling!r}: give (d, s) of pixels / d + s")
+
+
+def _pascal(address: str, size: int) -> SegmentationModel:
+    return SegmentationModel(address, PASCAL_VOC, size, (127.5, -1.0), "Apache-2.0")
+
+
+def _edge_tpu(kind: str) -> SegmentationModel:
+    # Their pages say ADE20K in 32 classes, but not which class has which number. Neither does the
+    # code that trained them. So their labels have no names here: a guessed person would be wrong
+    # in silence.
+    address = f"https://tfhub.dev/google/edgetpu/vision/deeplab-edgetpu/default_argmax/{kind}/1"
+    return SegmentationModel(address, (), 512, (128.0, -0.5), "Apache-2.0")
+
+
+HUB_ADDRESS = "https://tfhub.dev/"
+_SAYAK = f"{HUB_ADDRESS}sayakpaul/lite-model/deeplabv3"
+MODELS = {
+    "deeplabv3-mobilenetv2": _pascal(f"{_SAYAK}-mobilenetv2/1/default/1", 513),
+    # Not from TensorFlow Hub, whose addresses lead to Kaggle now: users report HTTP 403 from there.
+    "deeplabv3-mobilenetv2-quant": _pascal(
+        "https://raw.githubusercontent.com/google-coral/test_data/"
+        "104342d2d3480b3e66203073dac24f4e2dbb4c41/deeplabv3_mnv2_pascal_quant.tflite",
+        513,
+    ),
+    "deeplabv3": _pascal(f"{HUB_ADDRESS}tensorflow/lite-model/deeplabv3/1/metadata/2", 257),
+    "deeplabv3-mobilenetv2-dm05": _pascal(f"{_SAYAK}-mobilenetv2_dm05/1/default/2", 513),
+    "deeplabv3-mobilenetv2-dm05-int8": _pascal(f"{_SAYAK}-mobilenetv2_dm05-int8/1/default/2", 513),
+    "deeplabv3-xception65": _pascal(f"{_SAYAK}-xception65/1/default/2", 513),
+    "deeplab-edgetpu-xs": _edge_tpu("xs"),
+    "deeplab-edgetpu-s": _edge_tpu("s"),
+    "deeplab-edgetpu-m": _edge_tpu("m"),
+}
+"""Models by name, with input size, scaling, labels and licence."""
+
+DEFAULT_MODEL = "deeplabv3-mobilenetv2"
+_ELSEWHERE = "deeplabv3-mobilenetv2-quant"  # what to take where TensorFlow Hub can't be reached
+
+# Files that are known by their contents, wherever they lie: the SHA-256 of a `.tflite` file, or of
+# a SavedModel's saved_model.pb. Both are DeepLabv3 on MobileNetV2 for PASCAL VOC.
+KNOWN_CONTENTS = {
+    "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398": MODELS[_ELSEWHERE],
+    "1f4f38ee02ed2bedf6e072d12207c1978ec850253f4bb108b582fe2bea739cbb": MODELS[_ELSEWHERE],
+}
+
+
+def find_model(
+    model: SegmentationModel | str | os.PathLike[str] | None = None,
+) -> SegmentationModel:
+    """Says which model would be used, without loading or downloading anything.
+
+    Args:
+        model: What `segment` takes.
+
+    Raises:
+        FileNotFoundError: If there is no such file, folder, or name.
+
+    Example:
+        >>> from mnst.masks.models import find_model
+        >>> find_model("deeplab-edgetpu-s").size
+        512
+    """
+    named_by = "model"
+    if model is None:
+        model = os.environ.get(DEEPLAB_VARIABLE) or DEFAULT_MODEL
+        named_by = DEEPLAB_VARIABLE
+    if not isinstance(model, SegmentationModel):
+        model = _in_table(os.fspath(model)) or SegmentationModel(os.fspath(model))
+    if not images.is_address(model.address) and not Path(model.address).expanduser().exists():
+        raise FileNotFoundError(
+            f"{model.address}: there is no such file or folder, but {named_by} names it; give one, "
+            f"a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
+        )
+    return model
+
+
+def _in_table(text: str) -> SegmentationModel | None:
+    """Looks a name, an address, or a handle without its host up in the table."""
+    by_address = {model.address: model for model in MODELS.values()}
+    return (
+        MODELS.get(text)
+        or by_address.get(text.partition("?")[0])
+        or by_address.get(HUB_ADDRESS + text)
+    )
+
+
+def display_name(model: SegmentationModel) -> str:
+    """Returns a model's name in the table, or else its address, or its file's name."""
+    name = next((name for name, known in MODELS.items() if known is model), model.address)
+    return name if images.is_address(name) else Path(name).name
+
+
+def fetch_model(model: SegmentationModel) -> Path:
+    """Returns where a model's files are, once they are there; see `hub.fetch`."""
+    instead = ""
+    if model.address.startswith(HUB_ADDRESS):
+        instead = f"set {DEEPLAB_VARIABLE}={_ELSEWHERE}, which is not on TensorFlow Hub"
+    return hub.fetch(model.address, variable=DEEPLAB_VARIABLE, instead=instead)
+
+
+def complete_by_contents(model: SegmentationModel, path: Path) -> SegmentationModel:
+    """Adds what is known of a file by its contents, where nothing but its address was given."""
+    if model != SegmentationModel(model.address):
+        return model
+    known = KNOWN_CONTENTS.get(hub.fingerprint(path), model)
+    return dataclasses.replace(known, address=model.address)
+
+
+def label_numbers(
+    classes: Classes, option: str, names: Sequence[str], model_name: str
+) -> list[int]:
+    """Returns the labels of classes, or says of the first that isn't known which ones are."""
+    wanted = (
+        classes if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
+    )
+    numbers = [_label_number(each, option, names, model_name) for each in wanted]
+    if not numbers:
+        raise ValueError(f"{option} is {classes!r}: give a class or several, such as 'person'")
+    return numbers
+
+
+def _label_number(wanted: Any, option: str, names: Sequence[str], model_name: str) -> int:
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    whole = isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool)
+    if whole and 0 <= wanted < (len(names) or math.inf):
+        return int(wanted)
+    if names:
+        raise ValueError(f"{option} is {wanted!r}: {model_name} knows {', '.join(names)}")
+    raise ValueError(
+        f"{option} is {wanted!r}, but nobody says what the labels of {model_name} mean: give a "
+        f"label's number, or a mnst.SegmentationModel with names"
+    )
