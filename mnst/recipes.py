@@ -1,216 +1,306 @@
-"""Hyper-parameters of a run, as frozen dataclasses: the article's, the paper's, the tutorial's."""
+"""What a run minimises, and how: the article's recipe, the paper's, the tutorial's, and our own."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-LayerWeights = tuple[tuple[str, float], ...]
-ContentReduction = Literal["mean", "half_sum"]
-StyleReduction = Literal["mean", "gatys"]
-GramKind = Literal["sum", "mean"]
+from mnst.checks import check_choice, check_whole, did_you_mean
+from mnst.networks import BACKBONES
+from mnst.objective import PICTURE, TERMS, Content, Gram, Term
+from mnst.optimizers import LBFGS, OPTIMIZERS, Adam, Optimizer
 
-_EQUAL = tuple((f"block{block}_conv1", 0.2) for block in range(1, 6))
+# Short names of what is changed most, in the article's and the tutorial's words.
+_SHORT = {
+    "alpha": ("content", "weight"),
+    "beta": ("style", "weight"),
+    "content_layers": ("content", "layers"),
+    "style_layers": ("style", "layers"),
+}
 
 
-@dataclass(frozen=True)
+# Further terms that can be asked for by their weight, as in "article,total_variation=1e3".
+_NEED_A_WEIGHT_ALONE = [
+    name
+    for name, term in TERMS.items()
+    if all(field.default is not dataclasses.MISSING for field in dataclasses.fields(term))
+]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What a run minimises, and how.
 
-    `L = alpha * L_content + beta * sum_k gamma_k * sigma_k * L_style_k` (article, fig. 7), with
-    `L_content` and `L_style_k` weighted sums over layers.
+    `L = alpha * L_content + beta * sum_k gamma_k * sigma_k * L_style_k` (article, fig. 7), plus
+    further terms; `L_content` and `L_style_k` are weighted sums over layers.
+
+    All parts are values: one that comes with mnst, or an object of your own. They must be
+    hashable, as frozen dataclasses are, since the compiled step of one run serves the next.
 
     Attributes:
         name: What it is called in results and on the command line.
-        content_layers: Weight of each VGG19 layer in the content loss. A mapping or a sequence of
-            pairs; kept as a tuple of pairs, so that a recipe can be hashed.
-        style_layers: The same for the style loss.
-        content_reduction: "mean" of (F - P)^2 (article, tutorial), or "half_sum", 1/2 sum of it
-            (paper, eq. 2).
-        style_reduction: "mean" over the N x N entries of (G - A)^2 (article, tutorial), or
-            "gatys", 1/(4 N^2 M^2) sum of it (paper, eq. 4).
-        gram: "sum" over the positions (article, paper eq. 3), or "mean" (tutorial).
-        alpha: Weight of the content loss.
-        beta: Weight of the style loss.
-        optimizer: "adam" (article, tutorial), or "lbfgs"; see `mnst.optimizers`.
-        surrogate: "vgg19-lite" lets the small network take the steps towards what VGG19 asks for;
-            "none" is without one.
-        correct_every: With a surrogate: VGG19 looks at the picture after every so many steps.
-        learning_rate: Adam's initial step, in units of pixel values 0..255; of L-BFGS the mean
-            change that the first step makes.
-        decay_steps: The learning rate is multiplied by `decay_rate` once every so many steps,
-            smoothly.
-        decay_rate: In (0, 1]; 1 is a constant rate.
-        beta_1: Adam's decay of the first moment.
-        beta_2: Adam's decay of the second moment.
-        epsilon: Adam's epsilon, in units of the gradient with respect to 0..255 pixels.
+        content: The term that holds the picture to the photo; its weight is alpha.
+        style: The term that draws it to the styles; its weight is beta.
+        terms: Further terms, such as `TotalVariation(weight=1e3)`.
+        optimizer: What changes the picture; its name will do for one as it comes.
+        surrogate: A small network, such as "vgg19-lite", that takes the steps towards what the
+            backbone asks for; "none" is without one.
+        correct_every: With a surrogate: the backbone looks at the picture after every so many
+            steps.
         init: What the picture starts as: "content" or "noise" (uniform white noise).
         steps: How many steps a run takes.
 
     Raises:
-        ValueError: If a value is out of its range.
+        ValueError: If a value is out of its range, or two terms have one name.
+        TypeError: If a part can't be hashed.
 
     Example:
         >>> import mnst
-        >>> mnst.ARTICLE.replace(steps=300, alpha=0.01).steps
-        300
+        >>> from mnst.objective import TotalVariation
+        >>> calm = mnst.ARTICLE.replace(steps=300, alpha=0.01, terms=[TotalVariation(weight=1e3)])
+        >>> calm.content.weight, list(calm.objective)
+        (0.01, ['content', 'style', 'total_variation'])
     """
 
     name: str
-    content_layers: LayerWeights
-    style_layers: LayerWeights
-    content_reduction: ContentReduction = "mean"
-    style_reduction: StyleReduction = "mean"
-    gram: GramKind = "sum"
-    alpha: float = 0.002
-    beta: float = 0.02
-    optimizer: Literal["adam", "lbfgs"] = "adam"
-    surrogate: Literal["none", "vgg19-lite"] = "none"
+    content: Term
+    style: Term
+    terms: tuple[Term, ...] = ()
+    optimizer: Optimizer = field(default_factory=Adam)
+    surrogate: str = "none"
     correct_every: int = 20
-    learning_rate: float = 12.0
-    decay_steps: int = 100
-    decay_rate: float = 0.6
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
     init: Literal["content", "noise"] = "content"
     steps: int = 100
 
     def __post_init__(self) -> None:
-        for field in ("content_layers", "style_layers"):
-            object.__setattr__(self, field, _layer_weights(field, getattr(self, field)))
-        _check_choice("content_reduction", self.content_reduction, get_args(ContentReduction))
-        _check_choice("style_reduction", self.style_reduction, get_args(StyleReduction))
-        _check_choice("gram", self.gram, get_args(GramKind))
-        _check_choice("optimizer", self.optimizer, ("adam", "lbfgs"))
-        _check_choice("surrogate", self.surrogate, ("none", "vgg19-lite"))
-        _check_choice("init", self.init, ("content", "noise"))
-        for field in ("alpha", "beta"):
-            _check(field, getattr(self, field), lambda v: v >= 0, "0 or more")
-        for field in ("learning_rate", "decay_steps", "epsilon"):
-            _check(field, getattr(self, field), lambda v: v > 0, "more than 0")
-        _check("decay_rate", self.decay_rate, lambda v: 0 < v <= 1, "in (0, 1]")
-        for field in ("beta_1", "beta_2"):
-            _check(field, getattr(self, field), lambda v: 0 <= v < 1, "in [0, 1)")
-        for field in ("correct_every", "steps"):
-            count = getattr(self, field)
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ValueError(f"{field} is {count!r}: give a whole number, 1 or more")
+        object.__setattr__(self, "terms", tuple(self.terms))
+        if isinstance(self.optimizer, str):
+            check_choice("optimizer", self.optimizer, OPTIMIZERS)
+            object.__setattr__(self, "optimizer", OPTIMIZERS[self.optimizer]())
+        if isinstance(self.surrogate, str):
+            check_choice("surrogate", self.surrogate, ("none", *BACKBONES))
+        check_choice("init", self.init, ("content", "noise"))
+        for name in ("correct_every", "steps"):
+            check_whole(name, getattr(self, name))
+        self._check_names()
+        self._check_parts()
+
+    def _check_names(self) -> None:
+        """Every loss in a record needs a name of its own."""
+        if len(self.objective) != 2 + len(self.terms):
+            names = ", ".join(("content", "style", *(term.name for term in self.terms)))
+            raise ValueError(f"the terms are {names}: give each a name of its own")
+        for term in self.terms:
+            if term.name in ("total", "objective", "picture"):
+                raise ValueError(
+                    f"a term is called {term.name!r}, as something else of a run is: give another"
+                )
+
+    def _check_parts(self) -> None:
+        """What each part has to be able to, beside the others."""
+        if type(self.style).losses is Term.losses:
+            raise ValueError(
+                f"style is {self.style.name}, which has one loss for all styles: define `losses`, "
+                f"which names one for each"
+            )
+        for part in (*self.objective.values(), self.optimizer, self.surrogate):
+            try:
+                hash(part)
+            except TypeError:
+                raise TypeError(
+                    f"{type(part).__name__} can't be hashed: make it a frozen dataclass"
+                ) from None
+        for name, term in self.objective.items():
+            if self.surrogate != "none" and not term.can_be_corrected:
+                raise ValueError(
+                    f"{name} has no `corrected`, and so can't be used with a surrogate: define it, "
+                    f"or give surrogate='none'"
+                )
+
+    @property
+    def objective(self) -> dict[str, Term]:
+        """All terms, by the names that they have in records."""
+        return {
+            "content": self.content,
+            "style": self.style,
+            **{term.name: term for term in self.terms},
+        }
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of all layers that the losses look at, each once."""
-        return tuple(dict((*self.style_layers, *self.content_layers)))
+        """Names of all layers of the network that the terms see, each once."""
+        seen = [
+            layer for term in (self.style, self.content, *self.terms) for layer in term.layer_names
+        ]
+        return tuple(dict.fromkeys(layer for layer in seen if layer != PICTURE))
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the content term."""
+        return self.content.weight
+
+    @property
+    def beta(self) -> float:
+        """Weight of the style term."""
+        return self.style.weight
 
     def replace(self, **changes: Any) -> Recipe:
-        """Returns a copy with some fields changed.
+        """Returns a copy with some values changed.
 
         Args:
-            **changes: New values of fields, by name.
+            **changes: New values, by name: of fields; alpha, beta, content_layers and style_layers;
+                of the optimiser's fields, such as learning_rate; or the weight of a further term,
+                such as total_variation, which is added if it isn't there.
 
         Raises:
-            TypeError: If there is no such field.
+            TypeError: If there is no such name.
             ValueError: If a value is out of its range.
         """
-        unknown = sorted(changes.keys() - {field.name for field in dataclasses.fields(self)})
-        if unknown:
-            fields = ", ".join(field.name for field in dataclasses.fields(self))
-            raise TypeError(f"a recipe has no {unknown[0]!r}; it has {fields}")
-        return dataclasses.replace(self, **changes)
+        own = {name: changes.pop(name) for name in tuple(changes) if name in _fields(self)}
+        recipe = dataclasses.replace(self, **own)
+        for name, value in changes.items():
+            recipe = dataclasses.replace(recipe, **recipe._changed_part(name, value))
+        return recipe
 
-    def shares_a_trainer_with(self, other: Recipe) -> bool:
-        """True if the two differ at most in name, alpha, beta, init and steps.
+    def _changed_part(self, name: str, value: Any) -> dict[str, Any]:
+        """Returns the field that a value inside of a part belongs to, with the part changed."""
+        part, field = _SHORT.get(name, ("optimizer", name))
+        if field in _fields(getattr(self, part)):
+            return {part: _with(getattr(self, part), field, value, name)}
+        own = [term.name for term in self.terms]
+        if name in own:
+            changed = (
+                _with(term, "weight", value, name) if term.name == name else term
+                for term in self.terms
+            )
+            return {"terms": tuple(changed)}
+        if name in _NEED_A_WEIGHT_ALONE:
+            return {"terms": (*self.terms, _with(TERMS[name](), "weight", value, name))}
+        known = [*_fields(self), *_SHORT, *_fields(self.optimizer), *own, *_NEED_A_WEIGHT_ALONE]
+        raise TypeError(
+            f"a recipe has no {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}"
+        )
 
-        Those are given to every run; the rest is built into the compiled step.
+    def without_run_values(self) -> Recipe:
+        """Returns the recipe without what is given to every run: name, weights, init and steps.
+
+        Two recipes that are equal without them share a compiled step.
         """
-        return self.of_trainer() == other.of_trainer()
-
-    def of_trainer(self) -> Recipe:
-        """Returns the recipe without what is given to every run."""
-        return self.replace(name="", alpha=1.0, beta=1.0, init="content", steps=1)
+        content, style, *terms = (
+            dataclasses.replace(term, weight=1.0) for term in self.objective.values()
+        )
+        return dataclasses.replace(
+            self,
+            name="",
+            content=content,
+            style=style,
+            terms=tuple(terms),
+            init="content",
+            steps=1,
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the recipe as plain values that JSON can hold; `Recipe(**d)` gives it back."""
-        values = dataclasses.asdict(self)
-        for field in ("content_layers", "style_layers"):
-            values[field] = dict(values[field])
-        return values
+        """Returns the recipe as plain values that JSON can hold; `from_dict` reads them."""
+        optimizer = {"name": self.optimizer.name}
+        optimizer |= {name: getattr(self.optimizer, name) for name in _fields(self.optimizer)}
+        values = {name: getattr(self, name) for name in _fields(self)}
+        values |= {
+            "content": self.content.as_dict(),
+            "style": self.style.as_dict(),
+            "terms": [term.as_dict() for term in self.terms],
+            "optimizer": optimizer,
+            "surrogate": getattr(self.surrogate, "name", self.surrogate),
+        }
+        # Values of anybody's parts may be anything that can be hashed.
+        plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Returns the recipe that `as_dict` gave, made of parts that come with mnst.
+
+        Raises:
+            ValueError: If it has a part that does not come with mnst.
+        """
+
+        def read(kinds: Mapping[str, Any], part: Mapping[str, Any]) -> Any:
+            rest = {field: value for field, value in part.items() if field != "name"}
+            return kinds[check_choice("name", part["name"], kinds)](**rest)
+
+        return cls(
+            **{
+                **values,
+                "content": read(TERMS, values["content"]),
+                "style": read(TERMS, values["style"]),
+                "terms": tuple(read(TERMS, term) for term in values["terms"]),
+                "optimizer": read(OPTIMIZERS, values["optimizer"]),
+            }
+        )
 
 
-def _layer_weights(
-    field: str, value: Mapping[str, float] | Iterable[tuple[str, float]]
-) -> LayerWeights:
-    pairs = value.items() if isinstance(value, Mapping) else value
-    weights = {str(layer): float(weight) for layer, weight in pairs}
-    if not weights:
-        raise ValueError(f"{field} is empty: name at least one layer, as in {{'block1_conv1': 1}}")
-    for layer, weight in weights.items():
-        _check(f"{field}[{layer!r}]", weight, lambda v: v >= 0, "0 or more")
-    return tuple(weights.items())
+def _fields(part: Any) -> tuple[str, ...]:
+    """Returns the names of a part's fields; none, if it is no dataclass."""
+    return tuple(f.name for f in dataclasses.fields(part)) if dataclasses.is_dataclass(part) else ()
 
 
-def _check(field: str, value: Any, holds: Any, should: str) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not holds(value):
-        raise ValueError(f"{field} is {value!r}: give a number, {should}")
+def _with(part: Any, field: str, value: Any, name: str) -> Any:
+    """Returns a part with a field changed; if it refuses, it is by the name that was given."""
+    try:
+        return dataclasses.replace(part, **{field: value})
+    except ValueError as error:
+        raise ValueError(name + str(error).removeprefix(field)) from None
 
 
-def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{field} is {value!r}: give one of {', '.join(choices)}")
+_EQUAL = {f"block{block}_conv1": 0.2 for block in range(1, 6)}
 
-
-ARTICLE = Recipe(
+ARTICLE: Recipe = Recipe(
     name="article",
-    content_layers=(("block5_conv2", 1.0),),
-    style_layers=(
-        ("block1_conv1", 1.0),
-        ("block2_conv1", 1.0),
-        ("block3_conv1", 0.2),
-        ("block4_conv1", 0.3),
-        ("block5_conv1", 0.01),
+    content=Content(layers={"block5_conv2": 1.0}, weight=0.002),
+    style=Gram(
+        layers={
+            "block1_conv1": 1.0,
+            "block2_conv1": 1.0,
+            "block3_conv1": 0.2,
+            "block4_conv1": 0.3,
+            "block5_conv1": 0.01,
+        },
+        weight=0.02,
     ),
+    optimizer=Adam(learning_rate=12.0, decay_steps=100, decay_rate=0.6),
+    steps=100,
 )
 """The article's setup ("The Setup"); the default."""
 
-PAPER = Recipe(
+PAPER: Recipe = Recipe(
     name="paper",
-    content_layers=(("block4_conv2", 1.0),),
-    style_layers=_EQUAL,
-    content_reduction="half_sum",
-    style_reduction="gatys",
     # The paper gives the ratio alone (section 4.1). Adam does not see a common factor of the two.
-    alpha=0.01,
-    beta=1.0,
+    content=Content(layers={"block4_conv2": 1.0}, weight=0.01, reduction="half_sum"),
+    style=Gram(layers=_EQUAL, weight=1.0, reduction="gatys"),
+    optimizer=ARTICLE.optimizer,
     init="noise",
+    steps=100,
 )
 """The paper's equations 2 to 5, from white noise, with the article's optimiser."""
 
-TUTORIAL = Recipe(
+TUTORIAL: Recipe = Recipe(
     name="tutorial",
-    content_layers=(("block5_conv2", 1.0),),
-    style_layers=_EQUAL,
-    gram="mean",
-    alpha=1e4,
-    beta=1e-2,
+    content=Content(layers={"block5_conv2": 1.0}, weight=1e4),
+    style=Gram(layers=_EQUAL, weight=1e-2, kind="mean"),
     # The tutorial optimises pixels in 0..1. On 0..255 a step is 255 times as long, and gradients,
     # and with them epsilon, are 255 times smaller; Adam then takes the very same path.
-    learning_rate=0.02 * 255,
-    decay_rate=1.0,
-    beta_1=0.99,
-    epsilon=0.1 / 255,
+    optimizer=Adam(learning_rate=0.02 * 255, decay_rate=1.0, beta_1=0.99, epsilon=0.1 / 255),
     steps=1000,
 )
 """TensorFlow's style transfer tutorial, without its total variation loss."""
 
-FAST = ARTICLE.replace(
+FAST: Recipe = ARTICLE.replace(
     name="fast",
-    optimizer="lbfgs",
+    optimizer=LBFGS(learning_rate=4.0),
     surrogate="vgg19-lite",
-    learning_rate=4.0,
+    correct_every=20,
     steps=60,
 )
 """The article's losses, sooner: L-BFGS, and a small network that VGG19 corrects."""
@@ -223,8 +313,9 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
     """Returns a recipe, given itself or its name.
 
     Args:
-        recipe: A `Recipe`, or a name with optional changes: "article", "paper,alpha=0.1",
-            "article,steps=300,learning_rate=8".
+        recipe: A `Recipe`, or a name with optional changes, by the names that `Recipe.replace`
+            takes: "article", "paper,alpha=0.1", "article,steps=300,learning_rate=8",
+            "fast,total_variation=1e3".
 
     Raises:
         ValueError: If the name or a field is unknown, or a value is out of its range.
@@ -241,25 +332,38 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
         raise TypeError(f"recipe is {type(recipe).__name__}: give a Recipe or one's name")
     name, *changes = recipe.split(",")
     if name not in RECIPES:
-        raise ValueError(f"recipe is {name!r}: give one of {', '.join(RECIPES)}, or a Recipe")
+        raise ValueError(
+            f"recipe is {name!r}: give one of {', '.join(RECIPES)}, or a Recipe"
+            f"{did_you_mean(name, RECIPES)}"
+        )
     base = RECIPES[name]
-    return base.replace(**dict(_parse_change(base, change) for change in changes))
+    for change in changes:
+        base = base.replace(**_parse_change(base, change))
+    return base
 
 
-def _parse_change(base: Recipe, change: str) -> tuple[str, Any]:
-    """Reads "alpha=0.1" as the type that the field has; layers are changed from Python."""
+def _parse_change(base: Recipe, change: str) -> dict[str, Any]:
+    """Reads "alpha=0.1" as the type that the value has; layers are changed from Python."""
     field, _, text = change.partition("=")
+    parts = (base, base.optimizer)
+    known = {name: getattr(part, name) for part in parts for name in _fields(part)}
+    known |= {
+        "alpha": 0.0,
+        "beta": 0.0,
+        "optimizer": "",
+        **dict.fromkeys(_NEED_A_WEIGHT_ALONE, 0.0),
+    }
     kinds = {
         name: type(value)
-        for name, value in vars(base).items()
-        if isinstance(value, (int, float, str))
+        for name, value in known.items()
+        if isinstance(value, (int, float, str)) and name != "name"
     }
     if field not in kinds:
         raise ValueError(
             f"recipe has {change!r}: give FIELD=VALUE, FIELD one of {', '.join(kinds)}"
         )
     try:
-        return field, kinds[field](text)
+        return {field: kinds[field](text)}
     except ValueError:
         kind = "a whole number" if kinds[field] is int else "a number"
         raise ValueError(f"recipe has {change!r}: {field} takes {kind}") from None

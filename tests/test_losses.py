@@ -71,7 +71,7 @@ def losses64(recipe, of_x, of_content, of_styles, gamma, sigma, regions=None):
     else:
         each = np.broadcast_to(regions.styles, (len(style), *regions.painted.shape))
         painted, areas = regions.painted, each.mean(axis=(1, 2), dtype=np.float64)
-    for layer, weight in recipe.style_layers:
+    for layer, weight in recipe.style.layer_weights:
         positions = np.prod(of_x[layer].shape[1:3])
         channels = of_x[layer].shape[-1]
         for k, features in enumerate(of_styles):
@@ -79,18 +79,18 @@ def losses64(recipe, of_x, of_content, of_styles, gamma, sigma, regions=None):
             gram = gram64(of_x[layer], region)
             target = gram64(features[layer]) * positions / np.prod(features[layer].shape[1:3])
             squared = (gram - target) ** 2
-            if recipe.gram == "mean":
+            if recipe.style.kind == "mean":
                 squared /= positions**2
-            if recipe.style_reduction == "gatys":
+            if recipe.style.reduction == "gatys":
                 style[k] += weight * squared.sum() / (4 * channels**2 * positions**2)
             else:
                 style[k] += weight * squared.mean()
     content = 0.0
-    for layer, weight in recipe.content_layers:
+    for layer, weight in recipe.content.layer_weights:
         squared = (np.float64(of_x[layer]) - np.float64(of_content[layer])) ** 2
         if regions is not None:
             squared *= seen64(painted, of_x[layer])[..., np.newaxis]
-        halved = recipe.content_reduction == "half_sum"
+        halved = recipe.content.reduction == "half_sum"
         content += weight * (squared.sum() / 2 if halved else squared.mean())
     strength = painted.mean() / np.dot(gamma, areas)
     shares = np.multiply(gamma, sigma) * areas * strength
@@ -266,8 +266,11 @@ def test_a_larger_style_has_the_same_target_per_position(tiles):
     tiled = {name: np.tile(f, (1, *tiles, 1)) for name, f in features.items()}
     content = {name: np.zeros((1, 5, 9, 3), np.float32) for name in features}
     photo = statistics(content, recipe)
-    small = style_targets([statistics(features, recipe)], photo, recipe)
-    large = style_targets([statistics(tiled, recipe)], photo, recipe)
+    small, large = (
+        style_targets([statistics(one, recipe)], photo, recipe)["style"]
+        for one in (features, tiled)
+    )
+    assert small.keys() == features.keys()
     for layer in small:
         np.testing.assert_allclose(small[layer], large[layer], rtol=1e-5)
         np.testing.assert_allclose(small[layer][0], gram64(features[layer]) * 45 / 24, rtol=1e-5)
@@ -491,7 +494,7 @@ def test_corrected_targets_give_another_network_the_same_losses(extractor, pictu
 
     here, elsewhere = 255 - content, content / 2
     seen = [statistics(net(here), recipe, regions=targets.regions) for net in (extractor, other)]
-    aims = corrected(targets, *seen)
+    aims = corrected(targets, *seen, recipe)
     expected = measure(extractor, here, targets)
     assert measure(other, here, aims) == pytest.approx(expected, rel=1e-3)
     assert measure(other, here, targets)["total"] != pytest.approx(expected["total"], rel=1e-2)

@@ -27,11 +27,11 @@ def test_a_position_has_the_mean_of_the_pixels_that_the_pools_lead_to_it(size):
 
 def test_the_levels_have_the_sizes_of_vgg_s_layers(random_weights):
     import mnst
-    from mnst.networks.vgg import VGG19_LAYERS
+    from mnst.networks import VGG19
 
     picture = np.zeros((1, 37, 50, 3), np.float32)
     levels = halvings(picture[..., 0])
-    extracted = mnst.vgg_layers(VGG19_LAYERS, weights=random_weights)(picture)
+    extracted = mnst.vgg_layers(VGG19.layers, weights=random_weights)(picture)
     for features in extracted.values():
         assert as_seen(levels, *features.shape[1:3]).shape == features.shape[:3]
 

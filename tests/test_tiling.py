@@ -1,16 +1,21 @@
 """Tiles against the picture as a whole, on networks of VGG19's shape."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scenes import options
 
 import mnst
 from mnst.backend import keras, tf
-from mnst.engine import planning, tiling
-from mnst.engine.tiling import Tiled, Whole, _spans
-from mnst.engine.training import Trainer
-from mnst.objective.losses import gram_sum, make_targets, style_targets
+from mnst.engine import planning
+from mnst.engine.tiled import Tiled
+from mnst.engine.trainer import Trainer
+from mnst.engine.whole import Whole
+from mnst.objective import PICTURE, Gram, Term
+from mnst.objective.losses import make_targets, style_targets
 from mnst.objective.regions import paint_regions
+from mnst.optimizers import Adam
 
 SIDES = [(150, 211), (160, 96), (79, 66)]  # odd at every pool, even at every pool, hardly a tile
 GAMMA, SIGMA = (0.2, 0.3, 0.5), (1, 2, 0.5)
@@ -46,21 +51,25 @@ def regions(kind, height, width):
     return paint_regions(kept, [across, down, None], 3)
 
 
-def make_scene(view, recipe, height, width, kind):
-    """The targets of three styles of other sizes, as the view sees them."""
+def make_scene(evaluator, recipe, height, width, masks):
+    """The targets of three styles of other sizes, as the evaluator sees them."""
     sizes = [(height, width), (90, 70), (64, 131), (47, 33)]
-    photo, *paintings = (view.statistics(picture(*size, seed)) for seed, size in enumerate(sizes))
-    grams = style_targets(paintings, photo, recipe)
-    masks = regions(kind, height, width)
-    return make_targets(photo, grams, recipe, gamma=GAMMA, sigma=SIGMA, regions=masks)
+    content, *styles = (picture(*size, seed) for seed, size in enumerate(sizes))
+    photo = evaluator.statistics(content)
+    asked = style_targets(map(evaluator.statistics, styles), photo, recipe)
+    return make_targets(
+        photo, asked, recipe, gamma=GAMMA, sigma=SIGMA, regions=masks, pixels=content
+    )
 
 
 def both(extractor, recipe, sides, kind, tile=64):
     """The gradient and the losses of a picture, as a whole and in tiles."""
     image = tf.constant(picture(*sides, seed=9))
+    masks = regions(kind, *sides)
     seen = []
-    for view in (Whole(extractor, recipe), Tiled(extractor, recipe, tile=tile)):
-        _, gradient, losses = view.gradient(image, make_scene(view, recipe, *sides, kind))
+    for evaluator in (Whole(extractor, recipe), Tiled(extractor, recipe, tile=tile)):
+        targets = make_scene(evaluator, recipe, *sides, masks)
+        _, gradient, losses = evaluator.gradient(image, targets)
         assert gradient.dtype == tf.float32
         seen.append((gradient.numpy(), {name: float(loss) for name, loss in losses.items()}))
     return seen
@@ -73,7 +82,7 @@ def apart(one, other):
 @pytest.mark.parametrize(
     ("recipe", "sides", "kind"),
     [
-        (mnst.ARTICLE, SIDES[0], "everywhere"),
+        pytest.param(mnst.ARTICLE, SIDES[0], "everywhere", marks=pytest.mark.slow),
         (mnst.ARTICLE, SIDES[0], "each"),
         pytest.param(mnst.ARTICLE, SIDES[1], "kept", marks=pytest.mark.slow),
         pytest.param(mnst.PAPER, SIDES[0], "kept", marks=pytest.mark.slow),
@@ -116,17 +125,62 @@ def test_the_small_network_is_cut_as_well():
     assert apart(whole[0], tiled[0]) < 1e-5
 
 
-@pytest.mark.parametrize("side", [16, 22, 64])
-@pytest.mark.parametrize("length", [1, 5, 16, 17, 64, 99, 130])
-def test_tiles_cover_a_length_once_and_start_at_even_places(length, side):
-    spans = list(_spans(length, side, 4))
-    own = [place for core, _ in spans for place in range(core.start, core.stop)]
-    assert own == list(range(length))
-    for core, around in spans:
-        assert core.start % 2 == around.start % 2 == 0
-        assert core.stop - core.start <= side + 1
-        assert around.start == max(core.start - 4, 0)
-        assert around.stop == min(core.stop + 4, length)
+@dataclass(frozen=True, kw_only=True)
+class Rows(Term):
+    """Notes of which rows of the picture the tiles are; the picture says it in its pixels."""
+
+    noted: list
+
+    name = "rows"
+    layer_names = (PICTURE,)
+    __hash__ = object.__hash__
+
+    def see(self, layer, features, counts):
+        tf.numpy_function(lambda rows: self.noted.append(rows.tolist()), [features[0, :, 0, 0]], [])
+        return tf.reduce_sum(features)
+
+    def loss(self, seen, targets):
+        return 0 * seen.values[PICTURE]
+
+
+@pytest.fixture(scope="module")
+def twice():
+    """A function to networks of one 3 x 3 convolution, as wide as asked, a pool, and another."""
+
+    def build(channels):
+        keras.utils.set_random_seed(5)
+        rgb = keras.Input((None, None, 3))
+        first = keras.layers.Conv2D(channels, 3, padding="same", name="first")(rgb)
+        pool = keras.layers.MaxPooling2D(2, name="pool")(first)
+        second = keras.layers.Conv2D(4, 3, padding="same", name="second")(pool)
+        return keras.Model(rgb, {"first": first, "pool": pool, "second": second})
+
+    return build
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1024, 16), (541, 22), (64, 64)])
+def test_tiles_cover_a_length_once_and_start_at_even_places(twice, channels, side):
+    """And see around them what they need, no more than there is: else layers would differ. The
+    wider the network, the smaller they are: each holds as many values."""
+    noted = []
+    layers = dict.fromkeys(("first", "pool", "second"), 1)
+    recipe = mnst.ARTICLE.replace(
+        content_layers=layers, style_layers=layers, terms=[Rows(noted=noted)]
+    )
+    extractor = twice(channels)
+    whole, tiled = Whole(extractor, recipe), Tiled(extractor, recipe, tile=64)
+    for length in (2, 5, 16, 17, 64, 99, 130):
+        image = np.zeros((1, length, 6, 3), np.float32) + np.arange(length)[:, None, None]
+        expected = whole.statistics(image)
+        noted.clear()
+        seen = tiled.statistics(image)
+        assert [row for rows in noted for row in rows] == list(range(length))
+        assert all(rows[0] % 2 == 0 and len(rows) <= side + 1 for rows in noted)
+        assert len(noted) == -(-length // side)
+        for term in ("content", "style", "rows"):
+            for layer, values in expected[term].values.items():
+                near = 1e-5 * np.abs(values).max()
+                np.testing.assert_allclose(seen[term].values[layer], values, atol=near)
 
 
 def test_too_small_a_tile_is_refused(extractors):
@@ -136,8 +190,8 @@ def test_too_small_a_tile_is_refused(extractors):
 
 def test_work_counts_what_the_convolutions_do(extractors):
     """With one tile it is one more pass forward; halos come on top."""
-    view = Tiled(extractors["float32"], mnst.ARTICLE, tile=1024)
-    assert view.work(200, 160) == 1.5
+    one = Tiled(extractors["float32"], mnst.ARTICLE, tile=1024)
+    assert one.work(200, 160) == 1.5
     small = Tiled(extractors["float32"], mnst.ARTICLE, tile=64)
     # Blocks 3 and 4 hold two thirds of it. Block 4 has tiles of 22 with a halo of 4: at least
     # (30 / 22)^2 in the middle of a large picture.
@@ -148,11 +202,12 @@ def test_a_run_in_tiles_takes_the_path_of_the_whole(extractors):
     """With a mask that keeps pixels, which a step mixes into picture and gradient."""
     content, recipe = picture(70, 101), mnst.ARTICLE.replace(epsilon=1e-3)
     kept = np.float32(np.indices((70, 101))[1] < 30) * 0.75
+    masks = paint_regions(kept, None, 3)
     ends = []
     for tile in (None, 64):
         trainer = Trainer(extractors["float32"], recipe, 70, 101, tile=tile)
-        targets = make_scene(trainer.view, recipe, 70, 101, "kept")
-        *_, last = trainer.run(content, targets, steps=4, keep=(content, kept))
+        targets = make_scene(trainer.evaluator, recipe, 70, 101, masks)
+        *_, last = trainer.run(content, targets, steps=4)
         ends.append(last)
     assert ends[1].losses == pytest.approx(ends[0].losses, rel=1e-3)
     # Adam's first steps are as long for a gradient of nothing as for any other.
@@ -160,20 +215,36 @@ def test_a_run_in_tiles_takes_the_path_of_the_whole(extractors):
     assert np.abs(ends[0].image - content).mean() > 5
 
 
-def test_a_run_in_tiles_is_traced_once(extractors, monkeypatch):
-    """Though tiles differ in size, and whatever is run."""
-    summed = []
-    monkeypatch.setattr(tiling, "gram_sum", lambda *given: summed.append(1) or gram_sum(*given))
-    trainer = Trainer(extractors["float32"], mnst.ARTICLE, 150, 211, tile=64)
-    targets = make_scene(trainer.view, mnst.ARTICLE, 150, 211, "everywhere")
+def test_a_run_in_tiles_is_traced_once(extractors):
+    """Though tiles differ in size, and whatever is run. Python is run when something is traced."""
+    traced = []
+
+    class Listening(Gram):
+        def see(self, layer, features, counts):
+            traced.append("see")
+            return super().see(layer, features, counts)
+
+    class ListeningAdam(Adam):
+        def start(self, image):
+            state = super().start(image)
+            update = state.update
+            state.update = lambda *given: traced.append("update") or update(*given)
+            return state
+
+    article = mnst.ARTICLE
+    recipe = article.replace(
+        style=Listening(layers=article.style.layers, weight=article.beta),
+        optimizer=ListeningAdam(),
+    )
+    trainer = Trainer(extractors["float32"], recipe, 150, 211, tile=64)
+    targets = make_scene(trainer.evaluator, recipe, 150, 211, None)
     content = picture(150, 211)
     list(trainer.run(content, targets, steps=1))
     # Each of the five blocks has a style layer, and is traced without and with a gradient.
-    assert len(summed) == 10
-    targets = make_scene(trainer.view, mnst.ARTICLE, 150, 211, "everywhere")
+    assert (traced.count("see"), traced.count("update")) == (10, 1)
+    targets = make_scene(trainer.evaluator, recipe, 150, 211, None)
     list(trainer.run(255 - content, targets, steps=2))
-    assert len(summed) == 10
-    assert trainer._update.experimental_get_tracing_count() == 1
+    assert (traced.count("see"), traced.count("update")) == (10, 1)
 
 
 def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypatch):
@@ -181,7 +252,8 @@ def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypat
     whole = mnst.stylize(photo, styles, **options(random_weights, recipe=mnst.ARTICLE, steps=2))
     assert whole.settings["tile"] is None
     monkeypatch.setattr(planning, "TILES", (64,))
-    least = planning.memory_needed(200, 130, "float32", 64)
+    load = planning.Load(mnst.networks.VGG19.activations, "float32", mnst.ARTICLE.optimizer.arrays)
+    least = planning.memory_needed(200, 130, load, 64)
     short = options(random_weights, recipe=mnst.ARTICLE, steps=2, memory=least + 10**7)
     tiled = mnst.stylize(photo, styles, **short)
     assert tiled.settings["tile"] == 64
@@ -212,8 +284,9 @@ def test_networks_that_tiles_would_change_are_refused(layer):
 def test_outputs_that_are_no_layers_are_refused():
     rgb = keras.Input((None, None, 3))
     extractor = keras.Model(rgb, {"deep": keras.layers.Conv2D(4, 3, padding="same")(rgb)})
+    recipe = mnst.ARTICLE.replace(content_layers={"deep": 1}, style_layers={"deep": 1})
     with pytest.raises(ValueError, match="it has no layer 'deep'"):
-        Tiled(extractor, mnst.ARTICLE, tile=64)
+        Tiled(extractor, recipe, tile=64)
 
 
 def test_a_network_without_pools_is_one_block():

@@ -8,7 +8,7 @@ import pytest
 
 import mnst
 from mnst.backend import keras, tf
-from mnst.engine.training import DivergenceError, Trainer
+from mnst.engine.trainer import DivergenceError, Trainer
 from mnst.objective.losses import make_targets, mixed_losses, statistics, style_targets
 from mnst.objective.regions import paint_regions
 
@@ -56,7 +56,7 @@ def test_the_loop_is_adam_with_exponential_decay(scene):
         rate = 3.0 * 0.5 ** (step / 7)
         assert records[step + 1].learning_rate == pytest.approx(rate)
         corrected = rate * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
-        x = np.clip(x - corrected * m / (np.sqrt(v) + RECIPE.epsilon), 0, 255)
+        x = np.clip(x - corrected * m / (np.sqrt(v) + RECIPE.optimizer.epsilon), 0, 255)
     np.testing.assert_allclose(records[-1].image, x, atol=2e-2)
 
 
@@ -89,7 +89,9 @@ def test_a_trainer_starts_afresh_and_is_traced_once(scene):
     extractor, content, targets = scene
     trainer = Trainer(extractor, RECIPE, 12, 9)
     *_, first = trainer.run(content, targets, steps=4)
-    other = targets._replace(shares=targets.shares[::-1], mixed=targets.mixed)
+    style = targets.terms["style"]
+    swapped = style._replace(shares=style.shares[::-1])
+    other = targets._replace(terms={**targets.terms, "style": swapped})
     list(trainer.run(255 - content, other, steps=9))
     *_, again = trainer.run(content, targets, steps=4)
     np.testing.assert_array_equal(first.image, again.image)
@@ -104,6 +106,39 @@ def test_leaving_the_loop_leaves_the_last_record_s_picture(scene):
         if record.step == 4:
             break
     np.testing.assert_array_equal(record.image, four.image)
+
+
+def test_a_second_run_ends_the_first_with_a_line(scene):
+    """They would paint over each other: a trainer has one picture."""
+    extractor, content, targets = scene
+    trainer = Trainer(extractor, RECIPE, 12, 9)
+    first, second = (trainer.run(content, targets, steps=9) for _ in range(2))
+    assert [next(first).step, next(first).step] == [0, 1]
+    began = next(second)
+    with pytest.raises(RuntimeError, match="has begun another run: make a trainer for each"):
+        next(first)
+    np.testing.assert_array_equal(began.image, content)
+    alone = list(Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=9))
+    *_, last = second
+    np.testing.assert_array_equal(last.image, alone[-1].image)
+
+
+def test_a_step_and_a_measurement_can_be_had_alone(scene):
+    """What a loop of one's own is made of."""
+    extractor, content, targets = scene
+    records = list(Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=2))
+    trainer = Trainer(extractor, RECIPE, 12, 9)
+    trainer.image.assign(content)
+    for record in records:
+        image, measured = trainer.measure(targets)
+        np.testing.assert_array_equal(image, record.image)
+        assert {name: float(loss) for name, loss in measured.losses.items()} == pytest.approx(
+            record.losses, rel=1e-6
+        )
+        before, same = trainer.train_step(targets, comparable=True)
+        np.testing.assert_array_equal(before, record.image)
+        assert float(same.objective) == pytest.approx(float(measured.objective), rel=1e-6)
+        assert float(same.brightness) == pytest.approx(np.mean(record.image), rel=1e-6)
 
 
 def test_a_record_without_its_picture_keeps_its_numbers(scene):
@@ -170,16 +205,23 @@ def masked_targets(extractor, content, mask):
     styles = np.random.default_rng(1).uniform(0, 255, (3, 1, 12, 9, 3)).astype(np.float32)[1:]
     photo, *paintings = (statistics(extractor(one), RECIPE) for one in (content, *styles))
     grams = style_targets(paintings, photo, RECIPE)
-    regions = paint_regions(mask, None, 2)
-    return make_targets(photo, grams, RECIPE, gamma=(0.4, 0.6), sigma=(1, 1), regions=regions)
+    return make_targets(
+        photo,
+        grams,
+        RECIPE,
+        gamma=(0.4, 0.6),
+        sigma=(1, 1),
+        regions=paint_regions(mask, None, 2),
+        pixels=content,
+    )
 
 
 @pytest.mark.parametrize("start", ["content", "noise"])
 def test_kept_pixels_are_the_photo_s_at_every_step(scene, masked, start):
     extractor, content, _ = scene
-    mask, targets = masked
+    _, targets = masked
     first = content if start == "content" else 255 - content
-    run = Trainer(extractor, RECIPE, 12, 9).run(first, targets, steps=5, keep=(content, mask))
+    run = Trainer(extractor, RECIPE, 12, 9).run(first, targets, steps=5)
     for record in run:
         np.testing.assert_array_equal(record.image[:, :, :3], content[:, :, :3])
         _, losses = mixed_losses(seen(extractor, record.image, targets), targets, RECIPE)
@@ -192,7 +234,7 @@ def test_a_soft_mask_mixes_photo_and_painting_at_every_step(scene, masked):
     extractor, content, _ = scene
     mask, targets = masked
     recipe = RECIPE.replace(epsilon=1e-12)  # the tiny network's gradients are small, too
-    run = Trainer(extractor, recipe, 12, 9).run(content, targets, steps=8, keep=(content, mask))
+    run = Trainer(extractor, recipe, 12, 9).run(content, targets, steps=8)
     m, v, y = 0.0, 0.0, content.astype(np.float64)
     kept = mask[np.newaxis, ..., np.newaxis]
     for step, record in enumerate(run):
@@ -207,7 +249,7 @@ def test_a_soft_mask_mixes_photo_and_painting_at_every_step(scene, masked):
         rate = 3.0 * 0.5 ** (step / 7)
         corrected = rate * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
         assert not g[:, :, :3].any()
-        moved = corrected * m / (np.sqrt(v) + recipe.epsilon)
+        moved = corrected * m / (np.sqrt(v) + recipe.optimizer.epsilon)
         if step == 0:
             np.testing.assert_allclose(np.abs(moved[:, :, 3:]), 3.0, rtol=1e-2)
         y = np.clip(y - moved, 0, 255)
@@ -218,7 +260,7 @@ def test_other_masks_of_the_same_size_reuse_the_step(scene, masked):
     trainer = Trainer(extractor, RECIPE, 12, 9)
     for mask in (masked[0], masked[0][:, ::-1], np.eye(12, 9, dtype=np.float32)):
         targets = masked_targets(extractor, content, mask)
-        list(trainer.run(content, targets, steps=2, keep=(content, mask)))
+        list(trainer.run(content, targets, steps=2))
     assert trainer.train_step.experimental_get_tracing_count() == 1
     assert trainer.measure.experimental_get_tracing_count() == 1
 
@@ -277,9 +319,10 @@ def test_a_surrogate_that_is_corrected_gets_further_than_one_that_is_not(scene, 
 def test_the_last_picture_is_never_one_that_was_only_tried(scene):
     """However many steps there are, more of them end no higher."""
     extractor, content, targets = scene
+    trainer = Trainer(extractor, FAST, 12, 9)
     ends = []
     for steps in range(1, 14):
-        *_, last = Trainer(extractor, FAST, 12, 9).run(content, targets, steps=steps)
+        *_, last = trainer.run(content, targets, steps=steps)
         ends.append(last.losses["total"])
     assert all(later <= 1.0001 * sooner for sooner, later in itertools.pairwise(ends))
 
@@ -293,9 +336,9 @@ def test_no_steps_only_measure(scene):
 
 def test_kept_pixels_stay_with_a_surrogate_and_lbfgs_too(scene, masked, nearly):
     extractor, content, _ = scene
-    mask, targets = masked
+    _, targets = masked
     trainer = Trainer(extractor, FAST, 12, 9, surrogate=nearly)
-    for record in trainer.run(content, targets, steps=9, keep=(content, mask)):
+    for record in trainer.run(content, targets, steps=9):
         np.testing.assert_array_equal(record.image[:, :, :3], content[:, :, :3])
     assert trainer.train_step.experimental_get_tracing_count() == 1
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mnst.backend import tf
+from mnst.checks import check_choice
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -27,19 +28,19 @@ def device_name() -> str:
     return f"CPU {_cpu_name()}, {cores} cores"
 
 
-def check_precision(precision: str) -> None:
-    """Raises a ValueError if there is no such precision."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}")
-
-
-def resolve_precision(precision: str) -> Precision:
+def resolve_precision(precision: str, of_network: str | None = None) -> Precision:
     """Returns what the network computes in; Gram matrices and losses are float32 always.
+
+    Args:
+        precision: One of `PRECISIONS`.
+        of_network: What a network computes in that can't compute in anything else.
 
     "auto" is bfloat16 where the hardware multiplies it faster: CPUs with AMX or AVX512-BF16, GPUs
     from compute capability 8.0 (Ampere) on. Elsewhere bfloat16 is emulated and slower.
     """
-    check_precision(precision)
+    check_choice("precision", precision, PRECISIONS)
+    if precision == "auto" and of_network is not None:
+        precision = of_network
     if precision == "auto":
         return "bfloat16" if _has_bfloat16() else "float32"
     return "bfloat16" if precision == "bfloat16" else "float32"

@@ -1,141 +1,59 @@
-"""What a run will take, in memory and time, and whether it has to be painted in tiles for that."""
+"""What a run takes, in memory and time, and whether it has to be painted in tiles for that."""
 
 from __future__ import annotations
 
 import math
-import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
 
-from mnst import images
 from mnst.engine import devices
-from mnst.networks import vgg
-from mnst.networks.weights import fetch_weights, find_weights
-from mnst.recipes import ARTICLE, Recipe, get_recipe
+from mnst.engine.tiled import Tiled
+from mnst.engine.trainer import Trainer
+from mnst.objective.losses import make_targets, style_targets
+from mnst.recipes import Recipe
 
 TILES = (1024, 768, 512, 384, 256, 128)
 """Sides of tiles, in pixels; the largest that fits is taken."""
 
-# Bytes, as benchmarks/large.py measures them on a CPU: of the process with its network; for each
-# pixel painted as a whole; and in tiles, for each pixel of the picture, and for each of a tile.
+# Bytes, as benchmarks/large.py measures them on a CPU. Of the process with its network:
 _PROCESS = 0.96e9
-_WHOLE = {"float32": 2100, "bfloat16": 1150}
-_PICTURE = {"float32": 390, "bfloat16": 200}
-_TILE = {"float32": 1950, "bfloat16": 1020}
 
-# L-BFGS remembers ten steps by two arrays each, and has a few to compute with.
-_OPTIMIZER = {"adam": 0, "lbfgs": (2 * 10 + 6) * 12}
+
+class _Bytes(NamedTuple):
+    """Bytes for each value that a network's layers hold of a pixel, the optimiser's apart."""
+
+    whole: float  # painted as a whole, for each of its pixels
+    picture: float  # painted in tiles, for each pixel of the picture,
+    tile: float  # and for each pixel of a tile
+
+
+# Measured with VGG19, whose layers hold 326.5 values of a pixel.
+_BYTES = {
+    "float32": _Bytes(2076 / 326.5, 366 / 326.5, 1950 / 326.5),
+    "bfloat16": _Bytes(1126 / 326.5, 176 / 326.5, 1020 / 326.5),
+}
 
 _CONTAINER = Path("/sys/fs/cgroup")
 
 _PROBE = 320  # side of the picture that a step is timed on
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run will take.
+class Load(NamedTuple):
+    """What decides how much memory a pixel takes.
 
     Attributes:
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
-        steps: How many.
-        tile: Side of its tiles, in pixels; None where it is painted as a whole.
-        memory: Bytes at the most. On a GPU those of the GPU, else those of the whole process.
-        limit: Bytes that it may take.
-        seconds: Of all steps together.
-        network: What measures, in which precision, on which device.
+        activations: How many values the network's layers hold of a pixel.
+        precision: What the network computes in.
+        arrays: How many float32 arrays of the picture's size the optimiser takes.
     """
 
-    height: int
-    width: int
-    steps: int
-    tile: int | None
-    memory: int
-    limit: int
-    seconds: float
-    network: str
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"{self.width} x {self.height} pixels, {self.steps} steps, {self.network}",
-                f"{tiles_named(self.tile)}: {self.memory / 1e9:.1f} GB of memory, where "
-                f"{self.limit / 1e9:.1f} GB may be taken",
-                f"{duration(self.seconds)}: {self.seconds / self.steps:.3g} s a step",
-            ]
-        )
-
-
-def plan(
-    photo: Any,
-    *,
-    recipe: Recipe | str = ARTICLE,
-    steps: int | None = None,
-    size: int = 512,
-    backbone: str = "auto",
-    weights: str | os.PathLike[str] | None = None,
-    precision: str = "auto",
-    memory: int | str | None = None,
-) -> Plan:
-    """Says what a run of `stylize` would take, without painting.
-
-    It times a few steps on a small picture, so it takes seconds and wants the machine as idle as it
-    will be then. How many styles there are makes no difference, unless each has its own mask.
-
-    Args:
-        photo: The content image, anything that `mnst.load_image` takes; its size is looked at.
-        recipe: As in `stylize`, and so are the others.
-        steps: How many steps.
-        size: The longest that a long side may be, in pixels.
-        backbone: Which network measures.
-        weights: Path of its weights.
-        precision: What it computes in.
-        memory: What the run may take.
-
-    Returns:
-        The plan; printed, it is three lines.
-
-    Raises:
-        ValueError: If an option or the picture is out of range, or the memory too little.
-        FileNotFoundError: If the photo or the weights aren't there.
-        WeightsError: If the weights can't be had.
-
-    Example:
-        >>> import mnst
-        >>> print(mnst.plan("photo.jpg", size=4096, memory="8GB"))  # doctest: +SKIP
-        4096 x 3277 pixels, 100 steps, vgg19 in bfloat16 on CPU AMD EPYC, 2 cores
-        in tiles of 1024 pixels: 4.9 GB of memory, where 8.0 GB may be taken
-        2 h 20 min: 84 s a step
-    """
-    devices.check_precision(precision)
-    allowed = parse_memory(memory)
-    recipe = get_recipe(recipe)
-    recipe = recipe if steps is None else recipe.replace(steps=steps)
-    source = find_weights(weights, backbone=backbone)
-    height, width = images.load_image(photo, size=size).shape[1:3]
-
-    device, chosen = devices.device_name(), devices.resolve_precision(precision)
-    limit = memory_limit() if allowed is None else allowed
-    tile = find_tile(height, width, chosen, limit, recipe.optimizer)
-    source = fetch_weights(source)
-    extractor = vgg.build_layers(recipe.layers, source, chosen)
-    surrogate = vgg.build_surrogate(recipe.layers, source, chosen, recipe.surrogate)
-    a_step = seconds_a_step(extractor, surrogate, recipe, height, width, tile)
-    return Plan(
-        height=height,
-        width=width,
-        steps=recipe.steps,
-        tile=tile,
-        memory=memory_needed(height, width, chosen, tile, recipe.optimizer),
-        limit=limit,
-        seconds=recipe.steps * a_step,
-        network=f"{source.backbone} in {chosen} on {device}",
-    )
+    activations: float
+    precision: devices.Precision
+    arrays: int
 
 
 def parse_memory(memory: int | str | None) -> int | None:
@@ -182,48 +100,36 @@ def _left_to_container() -> list[int]:
         return []
 
 
-def memory_needed(
-    height: int,
-    width: int,
-    precision: devices.Precision,
-    tile: int | None,
-    optimizer: str = "adam",
-) -> int:
+def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     """Estimates the bytes that a run takes at its most: on a CPU those of the process.
 
     Args:
         height: Of the picture, in pixels.
         width: Of the picture, in pixels.
-        precision: What the network computes in.
+        load: What a pixel takes.
         tile: Side of its tiles in pixels; None is the whole picture at once.
-        optimizer: The recipe's.
     """
     process = 0 if devices.gpu_memory() is not None else _PROCESS
-    pixels = height * width
-    process += _OPTIMIZER[optimizer] * pixels
+    pixels, value = height * width, _BYTES[load.precision]
+    process += 3 * 4 * load.arrays * pixels
     if tile is None:
-        return round(process + _WHOLE[precision] * pixels)
+        return round(process + value.whole * load.activations * pixels)
     # Tiles are made alike, and so may be smaller.
     of_tile = math.prod(math.ceil(side / math.ceil(side / tile)) for side in (height, width))
-    return round(process + _PICTURE[precision] * pixels + _TILE[precision] * of_tile)
+    of_values = value.picture * pixels + value.tile * of_tile
+    return round(process + of_values * load.activations)
 
 
-def find_tile(
-    height: int,
-    width: int,
-    precision: devices.Precision,
-    limit: int,
-    optimizer: str = "adam",
-) -> int | None:
+def find_tile(height: int, width: int, load: Load, limit: int) -> int | None:
     """Returns the side of the tiles that a picture has to be painted in; None if it fits whole.
 
     Raises:
         ValueError: If not even the smallest tiles fit.
     """
     for tile in (None, *TILES):
-        if memory_needed(height, width, precision, tile, optimizer) <= limit:
+        if memory_needed(height, width, load, tile) <= limit:
             return tile
-    least = memory_needed(height, width, precision, TILES[-1], optimizer)
+    least = memory_needed(height, width, load, TILES[-1])
     raise ValueError(
         f"{width} x {height} pixels take {least / 1e9:.1f} GB of memory at least, but only "
         f"{limit / 1e9:.1f} GB may be taken: give a smaller size, or more memory"
@@ -231,26 +137,39 @@ def find_tile(
 
 
 def seconds_a_step(
-    extractor: Any, surrogate: Any, recipe: Recipe, height: int, width: int, tile: int | None
+    extractor: Any,
+    surrogate: Any,
+    recipe: Recipe,
+    height: int,
+    width: int,
+    *,
+    tile: int | None,
+    smallest: int,
 ) -> float:
-    """Estimates the seconds of a step, from those of a small picture's."""
-    from mnst.engine import training
-    from mnst.engine.tiling import Tiled
-    from mnst.objective import losses
+    """Estimates the seconds of a step, from those of a small picture's.
 
-    side = max(min(_PROBE, height, width), vgg.minimum_side(recipe.layers))
-    trainer = training.Trainer(extractor, recipe, side, side, surrogate=surrogate)
+    Args:
+        extractor: As the `Trainer` has it, and so are those that follow.
+        surrogate: Or None.
+        recipe: Losses and optimiser.
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+        tile: Side of its tiles; None is as a whole.
+        smallest: The shortest side that the network can see.
+    """
+    side = max(min(_PROBE, height, width), smallest)
+    trainer = Trainer(extractor, recipe, side, side, surrogate=surrogate)
     picture = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
-    seen = trainer.view.statistics(picture)
-    grams = losses.style_targets([seen], seen, recipe)
-    targets = losses.make_targets(seen, grams, recipe, gamma=[1], sigma=[1])
+    seen = trainer.evaluator.statistics(picture)
+    styles = style_targets([seen], seen, recipe)
+    targets = make_targets(seen, styles, recipe, gamma=[1], sigma=[1])
     # One step compiles; then as many as hold one correction of a surrogate, if there is one.
     cycle = 2 if surrogate is None else recipe.correct_every
     ends = [record.seconds for record in trainer.run(picture, targets, steps=cycle + 2)]
     whole = (ends[cycle + 1] - ends[1]) / cycle * height * width / side**2
-    return (
-        whole if tile is None else whole * Tiled(extractor, recipe, tile=tile).work(height, width)
-    )
+    if tile is None:
+        return whole
+    return whole * Tiled(extractor, recipe, tile=tile).work(height, width)
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mnst.backend import tf
+
 
 class Regions(NamedTuple):
     """What of the picture is painted, and by which style.
@@ -46,7 +48,7 @@ def paint_regions(
         mask: 1 keeps the photo's pixel, 0 paints it. None keeps nothing.
         style_masks: One for each style, 1 where it may paint; None is everywhere.
         styles: How many styles there are.
-        cell: The side in pixels of the deepest layer's positions; `vgg.minimum_side` knows it.
+        cell: The side in pixels of the deepest layer's positions; its backbone's `minimum_side`.
 
     Returns:
         The regions; None where every style may paint everywhere, which is no masks at all.
@@ -71,14 +73,14 @@ def paint_regions(
             f"style_masks has {len(given)} masks for {styles} styles: give one for each, None for "
             f"a style that may paint everywhere"
         )
-    shapes = {one.shape for one in (mask, *given) if one is not None}
+    shapes = {each.shape for each in (mask, *given) if each is not None}
     if not shapes:
         return None
     if len(shapes) > 1:
         listed = ", ".join(f"{width} x {height}" for height, width in sorted(shapes))
         raise ValueError(f"the masks are {listed} pixels: give them all in one size")
     everywhere = np.ones(shapes.pop(), np.float32)
-    each = np.stack([everywhere if one is None else one for one in given]).astype(np.float32)
+    each = np.stack([everywhere if own is None else own for own in given]).astype(np.float32)
     if np.all(each == each[0]):
         each = each[:1]
     open_to_all = everywhere - (0 if mask is None else mask.astype(np.float32))
@@ -138,3 +140,32 @@ def as_seen(levels: Sequence[Any], height: int, width: int) -> Any:
             f"{width} x {height} positions: give masks of the picture's size"
         )
     return None
+
+
+def region_counts(region: Any) -> Any:
+    """Returns how often each position counts, so that a region counts as much as the whole layer.
+
+    Args:
+        region: float32 [R, H, W] in 0..1; not all 0.
+
+    Returns:
+        The same, divided by its mean over each layer; a tensor.
+    """
+    return region / tf.reduce_mean(region, axis=[-2, -1], keepdims=True)
+
+
+def region_strengths(regions: Regions | None, gamma: Sequence[float]) -> list[float]:
+    """Returns what a style's share is multiplied by, so that masks leave the balance as it was.
+
+    A region's Gram is brought to all M positions, and the gradient at one of its positions with it:
+    M / sum t times what it is without a mask. The region's share of the picture, sum t / M, takes
+    that back. And where styles have places of their own, a position that one of them has to itself
+    would get its share alone, not their sum. So all are made stronger alike, until the mean over
+    the painted pixels is that sum again.
+    """
+    if regions is None:
+        return [1.0] * len(gamma)
+    areas = np.broadcast_to(regions.areas, len(gamma))
+    strength = regions.painted.mean(dtype=np.float64) / np.dot(gamma, areas)
+    strengths: list[float] = (strength * areas).tolist()
+    return strengths

@@ -1,4 +1,4 @@
-"""The optimisation loop: Adam with exponential decay, a GradientTape, a generator of step records.
+"""The optimisation loop: a GradientTape, an optimiser, a generator of step records.
 
 The loop knows features and losses, never a file name or a style's picture. It prints nothing and
 shows nothing: progress bars, previews, early stopping and callbacks all consume its records.
@@ -12,18 +12,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mnst.backend import keras, tf
-from mnst.engine.tiling import Losses, Tiled, Whole
-from mnst.objective.losses import Targets, Tensor, corrected, mixed_losses
-from mnst.optimizers.lbfgs import make_optimizer
+from mnst.engine.tiled import Tiled
+from mnst.engine.whole import Evaluator, NamedLosses, Whole
+from mnst.objective.losses import Targets, corrected, mixed_losses
+from mnst.objective.terms import Tensor
 from mnst.recipes import Recipe
-
-# A photo, [1, H, W, 3], and what is kept of it, [1, H, W, 1]; None is nothing.
-Kept = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class StepRecord:
 
     Attributes:
         step: How many steps it has behind it; 0 is the start.
-        losses: "content", "style_1" .. "style_K" and "total", of this very picture. The style
-            losses are L_style_k, without gamma, sigma and beta.
+        losses: "content", "style_1" .. "style_K", further terms by their names, and "total", of
+            this very picture. The style losses are L_style_k, without gamma, sigma and beta.
         learning_rate: That of the step which led here; of the first step, at the start.
         seconds: Since the run began.
         image: The picture, float32 [1, H, W, 3], 0..255. Who keeps a record keeps its picture;
@@ -46,9 +44,13 @@ class StepRecord:
     seconds: float
     image: Tensor | None = dataclasses.field(default=None, repr=False, compare=False)
 
+    def with_image(self, image: Tensor | None) -> StepRecord:
+        """Returns the record with another picture."""
+        return dataclasses.replace(self, image=image)
+
     def numbers(self) -> StepRecord:
         """Returns the record without its picture."""
-        return dataclasses.replace(self, image=None)
+        return self.with_image(None)
 
 
 class DivergenceError(ArithmeticError):
@@ -74,6 +76,22 @@ class DivergenceError(ArithmeticError):
         self.result: Any = None
 
 
+class Measured(NamedTuple):
+    """What a step has measured of a picture.
+
+    Attributes:
+        losses: All losses by name, float32 [] each.
+        objective: What was differentiated, float32 [].
+        brightness: The mean of the picture, float32 []: finite if the picture is. The losses do not
+            tell: TensorFlow's ReLU makes a 0 of NaN on some devices, and an overflow in the
+            gradient would go on unseen with a black picture.
+    """
+
+    losses: NamedLosses
+    objective: Tensor
+    brightness: Tensor
+
+
 class Trainer:
     """Paints one picture: holds it, its optimiser, and the compiled step.
 
@@ -87,15 +105,15 @@ class Trainer:
         height: Of the picture, in pixels.
         width: Of the picture, in pixels.
         tile: Side of the tiles that a step looks at one after the other, in pixels; None looks at
-            the whole picture at once. See `mnst.engine.tiling`.
+            the whole picture at once. See `mnst.engine.tiled`.
         surrogate: Takes the steps, where the recipe has one; `extractor` corrects it, and has the
             last word. Like `extractor`, it gives all of the recipe's layers.
 
     Attributes:
-        view: A `Whole`, or a `Tiled`, through which `extractor` measures pictures.
+        evaluator: A `Whole`, or a `Tiled`, through which `extractor` measures pictures.
         image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
             is painted beneath them.
-        optimizer: The recipe's, from `mnst.optimizers`.
+        optimizer: The recipe's, at work on the picture; see `mnst.optimizers.OptimizerState`.
         train_step: One step of the optimiser; a `tf.function`, unless in tiles.
         measure: The losses of a picture, without a step; a `tf.function`, unless in tiles.
 
@@ -107,8 +125,8 @@ class Trainer:
         >>> photo, painting = (  # doctest: +SKIP
         ...     mnst.statistics(extractor(image), recipe) for image in (content, style)
         ... )
-        >>> grams = mnst.style_targets([painting], photo, recipe)  # doctest: +SKIP
-        >>> targets = mnst.make_targets(photo, grams, recipe, gamma=[1], sigma=[1])
+        >>> styles = mnst.style_targets([painting], photo, recipe)  # doctest: +SKIP
+        >>> targets = mnst.make_targets(photo, styles, recipe, gamma=[1], sigma=[1])
         ... # doctest: +SKIP
         >>> trainer = mnst.Trainer(extractor, recipe, *content.shape[1:3])  # doctest: +SKIP
         >>> for record in trainer.run(content, targets, steps=100):  # doctest: +SKIP
@@ -125,34 +143,29 @@ class Trainer:
         tile: int | None = None,
         surrogate: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        def view(network: Any) -> Whole | Tiled:
+        def evaluate(network: Any) -> Evaluator:
             return Whole(network, recipe) if tile is None else Tiled(network, recipe, tile=tile)
 
         self.extractor, self.surrogate = extractor, surrogate
         self.recipe = recipe
-        self.view = view(extractor)
-        self._steps_through = self.view if surrogate is None else view(surrogate)
+        self.evaluator = evaluate(extractor)
+        self._of_steps = self.evaluator if surrogate is None else evaluate(surrogate)
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
-        self.optimizer = make_optimizer(recipe, self.image)
+        self.optimizer = recipe.optimizer.start(self.image)
+        self._run: object = None  # the run that has the picture now
         # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
         # "frequent retracing" where somebody paints one picture after the other.
         self._update = tf.function(functools.partial(self.optimizer.update))
         if tile is None:
             self.train_step = tf.function(functools.partial(self._train_step))
             self.measure = tf.function(functools.partial(self._measure))
-            self._correct = tf.function(functools.partial(self._corrected))
+            self._correct = tf.function(functools.partial(self._corrected_targets))
         else:  # many short steps, each of them compiled
             self.train_step, self.measure = self._train_step, self._measure
-            self._correct = self._corrected
+            self._correct = self._corrected_targets
 
     def run(
-        self,
-        start: Any,
-        targets: Targets,
-        *,
-        steps: int,
-        warm: int = 0,
-        keep: tuple[Any, Any] | None = None,
+        self, start: Any, targets: Targets, *, steps: int, warm: int = 0
     ) -> Iterator[StepRecord]:
         """Yields the record of the start and of every step: `steps` + 1 records.
 
@@ -162,41 +175,38 @@ class Trainer:
 
         Args:
             start: The picture to begin with, [1, H, W, 3], 0..255.
-            targets: From `mnst.make_targets`.
+            targets: From `mnst.make_targets`. Where they keep pixels of the photo, the picture is
+                the photo there at every step, and a mixture where the mask is soft.
             steps: How many steps.
             warm: Go on where the optimiser stands, as if after so many steps, rather than afresh:
                 what it remembers stays, and its learning rate is that of this step. For targets
                 that change little, as between the frames of a crossfade.
-            keep: A photo, [1, H, W, 3], and a mask, [H, W], 1 where its pixels are kept, 0 where
-                the picture is painted. In between the picture is a mixture at every step.
 
         Raises:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
+            RuntimeError: If another run of this trainer has begun since: they have one picture.
         """
+        self._run = run = object()
         self.image.assign(start)
         self.optimizer.begin(warm)
-        kept = None if keep is None else _as_tensors(*keep)
         best = None
         aims = targets
         began = time.perf_counter()
         for step in range(steps + 1):
+            if self._run is not run:
+                raise RuntimeError("this trainer has begun another run: make a trainer for each")
             # A step measures the picture before it changes it. So the record of a picture is made
             # by the step that follows, and the last picture is only measured.
             if step < steps:
-                corrects = self._corrects(step)
+                corrects = self.surrogate is not None and step % self.recipe.correct_every == 0
                 if corrects:
-                    aims = self._correct(targets, kept)
-                image, measured = self.train_step(aims, kept, tf.constant(not corrects))
-                values = _to_floats(measured)
+                    aims = self._correct(targets)
+                image, measured = self.train_step(aims, tf.constant(not corrects))
             else:
-                image, values = self._finish(targets, kept)
-            for term, value in values.items():
-                if not math.isfinite(value):
-                    raise DivergenceError(step, term, value, best)
-            del values["picture"], values["objective"]
+                image, measured = self._finish(targets)
             record = StepRecord(
                 step=step,
-                losses=values,
+                losses=_checked(measured, step, best),
                 learning_rate=self.optimizer.learning_rate(warm + max(step - 1, 0)),
                 seconds=time.perf_counter() - began,
                 image=image,
@@ -205,68 +215,71 @@ class Trainer:
                 best = record
             yield record
 
-    def _corrects(self, step: int) -> bool:
-        return self.surrogate is not None and step % self.recipe.correct_every == 0
-
     def _train_step(
-        self, targets: Targets, kept: Kept, same: Tensor | bool = True
-    ) -> tuple[Tensor, Losses]:
-        image = _picture(tf.identity(self.image.value), kept)
-        objective, gradient, losses = self._steps_through.gradient(image, targets)
-        of_painting = gradient if kept is None else (1.0 - kept[1]) * gradient
-        self._update(objective, of_painting, tf.convert_to_tensor(same))
-        return image, _with_checks(losses, objective, image)
+        self, targets: Targets, comparable: Tensor | bool = True
+    ) -> tuple[Tensor, Measured]:
+        """Measures the picture, then changes it.
 
-    def _measure(self, targets: Targets, kept: Kept) -> tuple[Tensor, Losses]:
-        image = _picture(tf.identity(self.image.value), kept)
-        seen = self.view.statistics(image, regions=targets.regions)
+        Args:
+            targets: What the step aims at.
+            comparable: False if these are not the targets of the step before.
+
+        Returns:
+            The picture before the step, and what was measured of it.
+        """
+        image = self._picture(targets)
+        objective, gradient, losses = self._of_steps.gradient(image, targets)
+        if targets.kept:
+            gradient = (1.0 - targets.kept[1]) * gradient
+        self._update(objective, gradient, tf.convert_to_tensor(comparable))
+        return image, Measured(losses, objective, tf.reduce_mean(image))
+
+    def _measure(self, targets: Targets) -> tuple[Tensor, Measured]:
+        """Returns the picture, and what is measured of it."""
+        image = self._picture(targets)
+        seen = self.evaluator.statistics(image, regions=targets.regions)
         objective, losses = mixed_losses(seen, targets, self.recipe)
-        return image, _with_checks(losses, objective, image)
+        return image, Measured(losses, objective, tf.reduce_mean(image))
 
-    def _corrected(self, targets: Targets, kept: Kept) -> Targets:
-        image = _picture(tf.identity(self.image.value), kept)
+    def _corrected_targets(self, targets: Targets) -> Targets:
+        """Returns targets for the surrogate: at this picture its losses are the extractor's."""
+        image = self._picture(targets)
         full, small = (
-            view.statistics(image, regions=targets.regions)
-            for view in (self.view, self._steps_through)
+            evaluator.statistics(image, regions=targets.regions)
+            for evaluator in (self.evaluator, self._of_steps)
         )
-        return corrected(targets, full, small)
+        return corrected(targets, full, small, self.recipe)
 
-    def _finish(self, targets: Targets, kept: Kept) -> tuple[Tensor, dict[str, float]]:
+    def _picture(self, targets: Targets) -> Tensor:
+        """Puts the kept pixels of the photo over the painting, as the network and the user see it.
+
+        A soft mask is why the painting is what is optimised: Adam's step does not get smaller with
+        the gradient, so a pixel that is half kept would walk as far as one that isn't, and leave
+        the photo.
+        """
+        painting = tf.identity(self.image.value)
+        if not targets.kept:
+            return painting
+        photo, mask = targets.kept
+        return mask * photo + (1.0 - mask) * painting
+
+    def _finish(self, targets: Targets) -> tuple[Tensor, Measured]:
         """Measures the last picture, or the one before, if that is what the optimiser prefers."""
-        image, measured = self.measure(targets, kept)
-        values = _to_floats(measured)
-        if self.optimizer.takes_back(values["objective"]):
-            image, measured = self.measure(targets, kept)
-            values = _to_floats(measured)
-        return image, values
+        image, measured = self.measure(targets)
+        if self.optimizer.takes_back(float(measured.objective)):
+            image, measured = self.measure(targets)
+        return image, measured
 
 
-def _picture(painting: Tensor, kept: Kept) -> Tensor:
-    """Puts the kept pixels of the photo over the painting, as the network and the user see it.
-
-    A soft mask is why the painting is what is optimised: Adam's step does not get smaller with the
-    gradient, so a pixel that is half kept would walk as far as one that isn't, and leave the photo.
-    """
-    if kept is None:
-        return painting
-    photo, mask = kept
-    return mask * photo + (1.0 - mask) * painting
-
-
-def _as_tensors(photo: Any, mask: Any) -> Kept:
-    mask = np.asarray(mask)[np.newaxis, ..., np.newaxis]
-    return tf.constant(photo, tf.float32), tf.constant(mask, tf.float32)
-
-
-def _with_checks(losses: Losses, objective: Tensor, image: Tensor) -> Losses:
-    """Adds what was differentiated, and a number that is finite if the picture is.
-
-    The losses do not tell: TensorFlow's ReLU makes a 0 of NaN on some devices, and an overflow in
-    the gradient would go on unseen with a black picture.
-    """
-    return {**losses, "objective": objective, "picture": tf.reduce_mean(image)}
-
-
-def _to_floats(losses: Losses) -> dict[str, float]:
-    values = tf.stack(list(losses.values())).numpy()  # one copy from the device, not one a loss
-    return dict(zip(losses, values.tolist(), strict=True))
+def _checked(measured: Measured, step: int, best: StepRecord | None) -> dict[str, float]:
+    """Returns the losses as numbers, or raises a `DivergenceError`."""
+    named = {
+        **measured.losses,
+        "objective": measured.objective,
+        "picture": measured.brightness,
+    }
+    values = tf.stack(list(named.values())).numpy()  # one copy from the device, not one a loss
+    for name, value in zip(named, values.tolist(), strict=True):
+        if not math.isfinite(value):
+            raise DivergenceError(step, name, value, best)
+    return dict(zip(measured.losses, values.tolist(), strict=False))

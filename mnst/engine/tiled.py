@@ -1,8 +1,8 @@
-"""What the losses know of a picture, and their gradient: of the whole at once, or in tiles.
+"""A picture's statistics and gradient, tile by tile: to the numbers of a pass over the whole of it.
 
-Both give the same numbers. The losses see a picture through its `Statistics` alone, so its gradient
-can be had in two passes: the first adds up the Gram matrices over tiles, and the losses say how
-they want them changed; the second pulls that back through the network, tile by tile.
+The losses see a picture through its `Statistics` alone, so its gradient can be had in two passes:
+the first puts the statistics together from tiles, and the losses say how they want them changed;
+the second pulls that back through the network, tile by tile.
 
 Tiles of the picture (Galerne et al. 2024, for one style) need whatever a deep layer sees around
 them: 187 pixels on every side for block5_conv2. Here the network is cut as well, at its pools, and
@@ -22,55 +22,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mnst.backend import keras, tf
-from mnst.objective.losses import (
-    Statistics,
-    Targets,
-    Tensor,
-    gram_sum,
-    mixed_losses,
-    region_counts,
-    statistics,
-)
-from mnst.objective.regions import as_seen
-from mnst.recipes import Recipe
-
-Losses = dict[str, Tensor]
+from mnst.engine.whole import NamedLosses
+from mnst.objective.losses import Objective, Statistics, Targets, mixed_losses
+from mnst.objective.regions import as_seen, region_counts
+from mnst.objective.terms import PICTURE, Seen, Tensor, Term
 
 SMALLEST_TILE = 64
 """The least that a tile's side may be, in pixels."""
 
-
-class Whole:
-    """Measures a picture in one pass of the network: the fastest, where its activations fit.
-
-    Args:
-        extractor: From float32 [1, H, W, 3], 0..255, to a dict of layer name to features.
-        recipe: Which losses.
-    """
-
-    def __init__(self, extractor: Callable[[Tensor], Any], recipe: Recipe) -> None:
-        self._extractor = extractor
-        self._recipe = recipe
-        # Compiled, as the step is: op by op, bfloat16 activations are rounded more often, and the
-        # content image would not have the features that the step sees. Styles of other sizes share
-        # a second tracing.
-        self._extract = tf.function(extractor, reduce_retracing=True)
-
-    def statistics(self, image: Any, *, regions: Sequence[Tensor] = ()) -> Statistics:
-        """Returns what the losses know of a picture, [1, H, W, 3]."""
-        return statistics(self._extract(image), self._recipe, regions=regions)
-
-    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Losses]:
-        """Returns the objective, its gradient, float32 [1, H, W, 3], and all losses by name."""
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            seen = statistics(self._extractor(image), self._recipe, regions=targets.regions)
-            objective, losses = mixed_losses(seen, targets, self._recipe)
-        return objective, tape.gradient(objective, image), losses
+Arrays = dict[str, np.ndarray]
 
 
 class Tiled:
-    """Measures a picture tile by tile, to the numbers of `Whole`, but for rounding.
+    """Measures a picture tile by tile; see `mnst.engine.whole.Evaluator`.
 
     Args:
         extractor: A model from `mnst.vgg_layers`, or another of convolutions and pools as VGG19 has
@@ -79,32 +43,40 @@ class Tiled:
         tile: Side of a tile in pixels. Tiles of deeper blocks hold as many values.
 
     Raises:
-        ValueError: If the tile is too small, or the model has other layers.
+        ValueError: If the tile is too small, the model has other layers, or a term can't be tiled.
     """
 
-    def __init__(self, extractor: keras.Model, recipe: Recipe, *, tile: int) -> None:
+    def __init__(self, extractor: keras.Model, recipe: Objective, *, tile: int) -> None:
         if tile < SMALLEST_TILE:
             raise ValueError(f"tile is {tile}: give {SMALLEST_TILE} pixels or more")
+        check_terms_can_be_tiled(recipe)
         self._recipe = recipe
+        views = [
+            _View(name, term, layer)
+            for name, term in recipe.objective.items()
+            for layer in term.layer_names
+        ]
         self._blocks = [
-            _Block(model, ahead, recipe, tile) for model, ahead in _cut_at_pools(extractor)
+            _Block(model, ahead, [view for view in views if view.layer in model.output], tile)
+            for model, ahead in _cut_at_pools(extractor, {view.layer for view in views})
         ]
         self._pull_losses = tf.function(functools.partial(_pull_losses, recipe=recipe))
 
     def statistics(self, image: Any, *, regions: Sequence[Tensor] = ()) -> Statistics:
-        """Returns what the losses know of a picture, [1, H, W, 3]."""
+        """See `Evaluator`."""
         seen, _ = self._forward(image, regions)
-        return _of_kind(seen, self._recipe)
+        return seen
 
-    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Losses]:
-        """Returns the objective, its gradient, float32 [1, H, W, 3], and all losses by name."""
+    def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, NamedLosses]:
+        """See `Evaluator`."""
         seen, given = self._forward(image, targets.regions)
-        objective, losses, of_sums, of_content = self._pull_losses(seen, targets)
+        objective, losses, of_values = self._pull_losses(seen, targets)
         gradient = None
         for block in reversed(self._blocks):
-            of_maps = {layer: of_content[layer].numpy() for layer in block.content}
+            of_sums = {view.key: of_values[view.name][view.layer] for view in block.added}
+            of_maps = {view.key: of_values[view.name][view.layer].numpy() for view in block.joined}
             if block.ahead is not None:
-                of_maps[block.ahead] = of_maps.get(block.ahead, 0) + gradient
+                of_maps[block.ahead] = gradient
             gradient = block.backward(given.pop(), targets.regions, of_sums, of_maps)
         return objective, tf.constant(gradient), losses
 
@@ -123,17 +95,42 @@ class Tiled:
     def _forward(
         self, image: Any, regions: Sequence[Tensor]
     ) -> tuple[Statistics, list[np.ndarray]]:
-        """Returns the statistics, with sums for Gram matrices, and what each block was given."""
-        seen = Statistics({}, {}, {})
+        """Returns the statistics, and what each block was given."""
+        seen = {name: Seen({}, {}) for name in self._recipe.objective}
         given = [np.asarray(image, np.float32)]
         for block in self._blocks:
             sums, maps = block.forward(given[-1], regions)
-            seen.grams.update(sums)
-            seen.content.update({layer: tf.constant(maps[layer]) for layer in block.content})
-            seen.positions.update(block.positions(given[-1]))
+            values = {**sums, **{view.key: tf.constant(maps[view.key]) for view in block.joined}}
+            for view in (*block.added, *block.joined):
+                seen[view.name].values[view.layer] = values[view.key]
+            for view in block.added:
+                positions = math.prod(block.sides(given[-1], view.layer))
+                seen[view.name].positions[view.layer] = tf.constant(positions, tf.float32)
             if block.ahead is not None:
                 given.append(maps[block.ahead])
         return seen, given
+
+
+def check_terms_can_be_tiled(recipe: Objective) -> None:
+    """Raises a ValueError that names a term which has to see the whole picture at once."""
+    for name, term in recipe.objective.items():
+        if term.over_tiles == "refuse":
+            raise ValueError(
+                f"{name} has to see the whole picture at once, which would have to be painted in "
+                f"tiles: give a smaller size or more memory, or leave the term out"
+            )
+
+
+class _View(NamedTuple):
+    """A layer as one of the terms sees it."""
+
+    name: str
+    term: Term
+    layer: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}:{self.layer}"
 
 
 class _Tile(NamedTuple):
@@ -163,50 +160,53 @@ class _Block:
     What is kept of a whole picture is in NumPy arrays: a GPU holds a tile's activations, no more.
 
     Attributes:
-        style: Style layers in it.
-        content: Content layers in it.
+        added: The views of its layers that are summed up over tiles.
+        joined: Those that are laid side by side.
         ahead: The pool that the next block is given; None in the last.
         multiplications: Of its convolutions, for each position.
     """
 
-    def __init__(self, model: keras.Model, ahead: str | None, recipe: Recipe, tile: int) -> None:
+    def __init__(
+        self, model: keras.Model, ahead: str | None, views: Sequence[_View], tile: int
+    ) -> None:
         self._model = model
         self.ahead = ahead
-        self.style = [layer for layer, _ in recipe.style_layers if layer in model.output]
-        self.content = [layer for layer, _ in recipe.content_layers if layer in model.output]
-        pools = {one.name for one in model.layers if isinstance(one, keras.layers.MaxPooling2D)}
+        self.added = [view for view in views if view.term.over_tiles == "add"]
+        self.joined = [view for view in views if view.term.over_tiles == "join"]
+        pools = {layer.name for layer in model.layers if _is_pool(layer)}
         self._scales = {name: 2 if name in pools else 1 for name in model.output}
-        kernels = [one.kernel.shape for one in model.layers if isinstance(one, keras.layers.Conv2D)]
+        convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+        kernels = [layer.kernel.shape for layer in convolutions]
         self.multiplications = sum(map(math.prod, kernels))
-        seen = sum(max(kernel[:2]) // 2 for kernel in kernels)
+        halo = sum(max(kernel[:2]) // 2 for kernel in kernels)
         # Even, so that in a tile the pool takes the same positions together as in the picture.
-        self._halo = seen + seen % 2
-        channels = max(one.shape[-1] for one in model.output.values())
+        self._halo = halo + halo % 2
+        channels = max(output.shape[-1] for output in model.output.values())
         self._side = max(int(tile * math.sqrt(64 / channels)), 4 * self._halo)
-        self._look = _for_any_size(self._look_at)
+        self._see = _for_any_size(self._see_tile)
         self._pull = _for_any_size(self._pull_back)
 
     def forward(
         self, given: np.ndarray, regions: Sequence[Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+    ) -> tuple[dict[str, Tensor], Arrays]:
         """Looks at all that the block is given, [1, H, W, N].
 
         Returns:
-            The sum of F F^T of each style layer, over each region; and the content layers and the
-            pool ahead, [1, H', W', N'].
+            By the views' keys: sums over all tiles; and maps, [1, H', W', N'], among them the
+            pool ahead by its name.
         """
         counts = self._counts(given, regions)
         sums: dict[str, Tensor] = {}
-        maps: dict[str, np.ndarray] = {}
+        maps: Arrays = {}
         for tile in self._tiles(*given.shape[1:3]):
-            parts, cores = self._look(given[tile.around], tile.inner(), self._cut(counts, tile))
-            for layer, part in parts.items():
-                sums[layer] = sums[layer] + part if layer in sums else part
-            for layer, core in cores.items():
-                if layer not in maps:
-                    shape = (1, *self._sides(given, layer), core.shape[-1])
-                    maps[layer] = np.empty(shape, core.dtype.as_numpy_dtype)
-                maps[layer][tile.within(self._scales[layer])] = core.numpy()
+            parts, cores = self._see(given[tile.around], tile.inner(), self._cut(counts, tile))
+            for key, part in parts.items():
+                sums[key] = sums[key] + part if key in sums else part
+            for key, core in cores.items():
+                if key not in maps:
+                    shape = (1, *self.sides(given, _layer_of(key)), core.shape[-1])
+                    maps[key] = np.empty(shape, core.dtype.as_numpy_dtype)
+                maps[key][tile.within(self._scales[_layer_of(key)])] = core.numpy()
         return sums, maps
 
     def backward(
@@ -226,11 +226,9 @@ class _Block:
         """
         counts = self._counts(given, regions)
         gradient = np.zeros_like(given)
-        of_style = {layer: of_sums[layer] for layer in self.style}
         for tile in self._tiles(*given.shape[1:3]):
-            upstream = of_style, self._cut(of_maps, tile)
-            cut = self._cut(counts, tile)
-            part = self._pull(given[tile.around], tile.inner(), cut, upstream)
+            upstream = of_sums, self._cut(of_maps, tile)
+            part = self._pull(given[tile.around], tile.inner(), self._cut(counts, tile), upstream)
             # What lies between tiles is seen by both.
             gradient[tile.around] += part.numpy()
         return gradient
@@ -242,20 +240,18 @@ class _Block:
             (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in around
         )
 
+    def sides(self, given: np.ndarray, layer: str) -> tuple[int, int]:
+        """Returns the height and width of a layer."""
+        height, width = given.shape[1:3]
+        return height // self._scales[layer], width // self._scales[layer]
+
     def _tiles(self, height: int, width: int) -> Iterator[_Tile]:
         """Cuts a map into tiles of nearly one size, each with a halo as far as the map goes."""
         for rows, above_and_below in _spans(height, self._side, self._halo):
             for columns, beside in _spans(width, self._side, self._halo):
                 yield _Tile(rows, columns, (slice(None), above_and_below, beside))
 
-    def positions(self, given: np.ndarray) -> dict[str, Tensor]:
-        """Returns the number of positions of each style layer, float32 []."""
-        return {
-            layer: tf.constant(math.prod(self._sides(given, layer)), tf.float32)
-            for layer in self.style
-        }
-
-    def _look_at(
+    def _see_tile(
         self, given: Tensor, inner: Tensor, counts: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Looks at a tile and what is around it; only what is the tile's own is given back."""
@@ -263,50 +259,55 @@ class _Block:
         for layer, features in self._model(given).items():
             top, left, height, width = tf.unstack(inner // self._scales[layer])
             cores[layer] = features[:, top : top + height, left : left + width]
-        kept = [*self.content] if self.ahead is None else [*self.content, self.ahead]
-        return (
-            {layer: gram_sum(cores[layer], counts.get(layer)) for layer in self.style},
-            {layer: cores[layer] for layer in kept},
-        )
+
+        def see(views: Sequence[_View]) -> dict[str, Tensor]:
+            return {
+                view.key: view.term.see(view.layer, cores[view.layer], counts.get(view.layer))
+                for view in views
+            }
+
+        ahead = {} if self.ahead is None else {self.ahead: cores[self.ahead]}
+        return see(self.added), {**see(self.joined), **ahead}
 
     def _pull_back(
         self, given: Tensor, inner: Tensor, counts: Mapping[str, Tensor], upstream: Any
     ) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(given)
-            seen = self._look_at(given, inner, counts)
+            seen = self._see_tile(given, inner, counts)
         return tape.gradient(
             tf.nest.flatten(seen), given, output_gradients=tf.nest.flatten(upstream)
         )
 
-    def _counts(self, given: np.ndarray, regions: Sequence[Tensor]) -> dict[str, np.ndarray]:
-        """Returns how often each position of a style layer counts; nothing without regions."""
-        if not regions:
-            return {}
-        seen = {layer: as_seen(regions, *self._sides(given, layer)) for layer in self.style}
+    def _counts(self, given: np.ndarray, regions: Sequence[Tensor]) -> Arrays:
+        """Returns how often each position of a layer counts; nothing without regions."""
+        layers = {view.layer for view in (*self.added, *self.joined)} if regions else ()
+        seen = {layer: as_seen(regions, *self.sides(given, layer)) for layer in layers}
         return {layer: region_counts(region).numpy() for layer, region in seen.items()}
 
-    def _cut(self, maps: Mapping[str, np.ndarray], tile: _Tile) -> dict[str, np.ndarray]:
-        return {layer: of[tile.within(self._scales[layer])] for layer, of in maps.items()}
-
-    def _sides(self, given: np.ndarray, layer: str) -> tuple[int, int]:
-        height, width = given.shape[1:3]
-        return height // self._scales[layer], width // self._scales[layer]
+    def _cut(self, maps: Mapping[str, np.ndarray], tile: _Tile) -> Arrays:
+        """Returns of each map, by its view's key or its layer, what lies in the tile."""
+        return {key: of[tile.within(self._scales[_layer_of(key)])] for key, of in maps.items()}
 
 
-def _cut_at_pools(extractor: keras.Model) -> list[tuple[keras.Model, str | None]]:
+def _layer_of(key: str) -> str:
+    return key.rpartition(":")[2]
+
+
+def _cut_at_pools(extractor: keras.Model, layers: set[str]) -> list[tuple[keras.Model, str | None]]:
     """Returns the models from each pool to the next, and the name of the pool, None in the last.
 
-    Each gives those of the extractor's outputs that it has, and the pool, by name.
+    Each gives those of the layers that it has, the first the picture as well, and the pool.
     """
     blocks: list[tuple[keras.Model, str | None]] = []
-    given, outputs, left = extractor.inputs[0], {}, set(extractor.output)
+    given, left = extractor.inputs[0], layers - {PICTURE}
+    outputs = {PICTURE: given} if PICTURE in layers else {}
     for layer in extractor.layers:
         _check_layer(layer)
         if layer.name in left:
             outputs[layer.name] = layer.output
             left.discard(layer.name)
-        if isinstance(layer, keras.layers.MaxPooling2D) and left:
+        if _is_pool(layer) and left:
             outputs[layer.name] = layer.output
             blocks.append((keras.Model(given, outputs), layer.name))
             given, outputs = layer.output, {}
@@ -315,12 +316,16 @@ def _cut_at_pools(extractor: keras.Model) -> list[tuple[keras.Model, str | None]
     return [*blocks, (keras.Model(given, outputs), None)]
 
 
+def _is_pool(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.MaxPooling2D)
+
+
 def _check_layer(layer: Any) -> None:
     """Makes sure that a tile with its halo is enough for the layer."""
     if isinstance(layer, keras.layers.Conv2D):
         same = layer.padding == "same" and layer.strides == layer.dilation_rate == (1, 1)
         fits = same and all(side % 2 for side in layer.kernel_size)
-    elif isinstance(layer, keras.layers.MaxPooling2D):
+    elif _is_pool(layer):
         fits = layer.padding == "valid" and layer.pool_size == layer.strides == (2, 2)
     else:
         fits = isinstance(layer, keras.layers.InputLayer)
@@ -354,20 +359,13 @@ def _spans(length: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:
         yield slice(start, stop), slice(max(start - halo, 0), min(stop + halo, length))
 
 
-def _of_kind(seen: Statistics, recipe: Recipe) -> Statistics:
-    """Returns the statistics with the recipe's kind of Gram matrices, given sums."""
-    if recipe.gram == "sum":
-        return seen
-    means = {layer: of / seen.positions[layer] for layer, of in seen.grams.items()}
-    return seen._replace(grams=means)
-
-
 def _pull_losses(
-    seen: Statistics, targets: Targets, *, recipe: Recipe
-) -> tuple[Tensor, Losses, dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the objective, the losses, and the gradient with respect to sums and content."""
-    watched = seen.grams, seen.content
+    seen: Statistics, targets: Targets, *, recipe: Objective
+) -> tuple[Tensor, NamedLosses, dict[str, dict[str, Tensor]]]:
+    """Returns the objective, the losses, and the gradient with respect to the values seen."""
+    watched = {name: of.values for name, of in seen.items()}
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        objective, losses = mixed_losses(_of_kind(seen, recipe), targets, recipe)
-    return objective, losses, *tape.gradient(objective, watched)
+        objective, losses = mixed_losses(seen, targets, recipe)
+    gradient = tape.gradient(objective, watched, unconnected_gradients="zero")
+    return objective, losses, gradient

@@ -1,0 +1,270 @@
+"""The style term: how far Gram matrices are from the styles', K styles at the price of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from mnst.backend import tf
+from mnst.checks import check_choice
+from mnst.objective.regions import region_counts
+from mnst.objective.terms import (
+    Layers,
+    Losses,
+    Mix,
+    Seen,
+    Tensor,
+    Term,
+)
+
+GramKind = Literal["sum", "mean"]
+StyleReduction = Literal["mean", "gatys"]
+
+Grams = Mapping[str, Tensor]
+
+
+class GramTargets(NamedTuple):
+    """What `Gram` aims at.
+
+    Attributes:
+        styles: Layer to the Gram matrices A_k of the K styles, [K, N, N].
+        mixed: Layer to what is aimed at in each region, [R, N, N]: the mean of the A_k, weighted
+            with `shares`, in the one region that all styles share; A_k in that of style k.
+        shares: g_k * sigma_k, [K]; with regions, times their strength and share of the picture.
+        region_weights: Of each region, [R]: the sum of the shares in it.
+    """
+
+    styles: dict[str, Tensor]
+    mixed: dict[str, Tensor]
+    shares: Tensor
+    region_weights: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gram(Term):
+    """sum_k g_k sigma_k L_style_k, with L_style_k a weighted sum over layers of `style_loss`.
+
+    Differentiated as it stands, it would cost a pass per style. But with fixed weights a sum of
+    squared errors against several targets is one squared error against their weighted mean, plus
+    the styles' own spread about it, which no picture changes:
+
+        sum_k w_k |G - A_k|^2  =  W |G - A|^2  +  sum_k w_k |A_k - A|^2,
+        W = sum_k w_k,  A = sum_k w_k A_k / W.
+
+    So the objective that is differentiated holds one style, the weighted mean, and a step costs the
+    same whatever the number of styles. The total and the styles' own losses are only measured.
+
+    Where the styles have regions of their own (paper, section 3.4, goes as far as a mask over all
+    of them), the Gram matrices differ, and each is compared with its own style's.
+
+    Attributes:
+        layers: Weight of each of the network's layers.
+        kind: "sum" over the positions (article, paper eq. 3), or "mean" (tutorial).
+        reduction: "mean" over the N x N entries of (G - A)^2 (article, tutorial), or "gatys",
+            1/(4 N^2 M^2) sum of it (paper, eq. 4).
+    """
+
+    layers: Layers
+    kind: GramKind = "sum"
+    reduction: StyleReduction = "mean"
+
+    name = "gram"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("kind", self.kind, get_args(GramKind))
+        check_choice("reduction", self.reduction, get_args(StyleReduction))
+
+    def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
+        """See `Term`; the sum of F_p F_p^T over positions p, [B, N, N] or [R, N, N]."""
+        return gram_sum(features, counts)
+
+    def grams(self, seen: Seen) -> dict[str, Tensor]:
+        """Returns the Gram matrices of this kind, given what was seen."""
+        if self.kind == "sum":
+            return seen.values
+        return {layer: of / seen.positions[layer] for layer, of in seen.values.items()}
+
+    def style_target(self, style: Seen, photo: Seen) -> dict[str, Tensor]:
+        """Returns a style's Gram matrices, brought to the photo's number of positions.
+
+        A summed Gram grows with the number of positions M, so a style's is multiplied by
+        M_photo / M_style; neither text says it, but without it a style image of another size asks
+        for another brightness of the activations. A mean Gram needs nothing.
+        """
+        grams = {layer: of[0] for layer, of in self.grams(style).items()}
+        if self.kind == "mean":
+            return grams
+        return {
+            layer: photo.positions[layer] * (gram / style.positions[layer])
+            for layer, gram in grams.items()
+        }
+
+    def targets(self, photo: Seen, styles: Grams, mix: Mix) -> GramTargets:
+        """See `Term`."""
+        mixed, region_weights = mix.mixed(dict(styles))
+        return GramTargets(
+            dict(styles),
+            mixed,
+            tf.constant(mix.shares, tf.float32),
+            tf.constant(region_weights, tf.float32),
+        )
+
+    def losses(self, name: str, seen: Seen, targets: GramTargets, weight: Tensor) -> Losses:
+        """See `Term`; the styles' losses are named NAME_1 to NAME_K, each over its own region."""
+        grams = self.grams(seen)
+        mixed = self._distance(grams, targets.mixed, seen.positions)
+        objective = tf.reduce_sum(weight * targets.region_weights * mixed)
+        each = self._distance(grams, targets.styles, seen.positions)
+        return Losses(
+            objective,
+            total=weight * tf.tensordot(targets.shares, each, axes=1),
+            named={f"{name}_{k}": loss for k, loss in enumerate(tf.unstack(each), start=1)},
+        )
+
+    def corrected(self, targets: GramTargets, full: Seen, small: Seen) -> GramTargets:
+        """See `Term`."""
+        of_full = self.grams(full)
+        moves = {layer: of - of_full[layer] for layer, of in self.grams(small).items()}
+        styles, mixed = (
+            {layer: of + moves[layer] for layer, of in grams.items()}
+            for grams in (targets.styles, targets.mixed)
+        )
+        return targets._replace(styles=styles, mixed=mixed)
+
+    def distances(self, styles: Grams, photo: Seen) -> Tensor:
+        """Returns the style loss of every style's Gram matrices against every other's.
+
+        Args:
+            styles: From `style_target`, stacked, [K, N, N] each.
+            photo: What is seen of the content image; its numbers of positions are looked at.
+
+        Returns:
+            float32 [K, K], symmetric, 0 on the diagonal: what the closed form of sigma rests on.
+        """
+        rows = {layer: of[:, tf.newaxis] for layer, of in styles.items()}
+        columns = {layer: of[tf.newaxis] for layer, of in styles.items()}
+        return self._distance(rows, columns, photo.positions)
+
+    def _distance(self, grams: Grams, targets: Grams, positions: Mapping[str, Tensor]) -> Tensor:
+        of_layers = [
+            weight
+            * style_loss(
+                grams[layer],
+                targets[layer],
+                reduction=self.reduction,
+                positions=positions[layer],
+            )
+            for layer, weight in self.layer_weights
+        ]
+        return tf.add_n(of_layers)
+
+
+def gram_matrix(
+    features: Tensor, *, kind: GramKind = "sum", region: Tensor | None = None
+) -> Tensor:
+    """Returns the Gram matrix G = F F^T of a layer (paper, eq. 3).
+
+    With a region t it is that of the region, brought to all M positions of the layer, so that it
+    is measured against the same targets: G = M / sum_p t_p * sum_p t_p F_p F_p^T.
+
+    Args:
+        features: Activations [B, H, W, N], any float dtype.
+        kind: "sum" over the M = H * W positions (article, paper), or their "mean" (TensorFlow's
+            tutorial).
+        region: How much each position counts, float32 [R, H, W] in 0..1; not all 0. R is B, or
+            either of them 1.
+
+    Returns:
+        float32 [B, N, N], or [R, N, N] for the regions of one picture.
+
+    Example:
+        >>> import mnst, numpy as np
+        >>> mnst.gram_matrix(np.ones((1, 4, 5, 2), "float32"))[0].numpy().tolist()
+        [[20.0, 20.0], [20.0, 20.0]]
+        >>> half = np.repeat([[1, 1, 0, 0, 0]], 4, axis=0)[None].astype("float32")
+        >>> mnst.gram_matrix(np.ones((1, 4, 5, 2), "float32"), region=half)[0].numpy().tolist()
+        [[20.0, 20.0], [20.0, 20.0]]
+    """
+    features = tf.convert_to_tensor(features)
+    gram = gram_sum(features, None if region is None else region_counts(region))
+    return (
+        gram / tf.cast(tf.shape(features)[1] * tf.shape(features)[2], tf.float32)
+        if kind == "mean"
+        else gram
+    )
+
+
+def gram_sum(features: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Returns the sum of F_p F_p^T over positions p, each counted `counts` times.
+
+    Sums over the parts of a layer add up to the sum over the layer.
+
+    Args:
+        features: Activations [B, H, W, N], any float dtype.
+        counts: float32 [R, H, W], 0 or more, from `region_counts`; R is B, or either of them 1.
+
+    Returns:
+        float32 [B, N, N], or [R, N, N].
+    """
+    if counts is not None:
+        # The Gram matrix of sqrt(t) F counts every position t times.
+        features = tf.sqrt(counts)[..., tf.newaxis] * tf.cast(features, tf.float32)
+    shape = tf.shape(features)
+    # The gradient that TensorFlow derives by itself takes two float32 products where one in the
+    # features' own dtype gives the same: nearly half of the time of a Gram matrix, or two thirds.
+    return tf.custom_gradient(_products_and_gradient)(
+        tf.reshape(features, [shape[0], -1, features.shape[-1]])
+    )
+
+
+def _products_and_gradient(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Returns F^T F of [B, M, N], float32, and its gradient, which is F (U + U^T) in F's dtype."""
+    wide = tf.cast(features, tf.float32)
+
+    def gradient(upstream: Tensor) -> Tensor:
+        both = upstream + tf.linalg.matrix_transpose(upstream)
+        return tf.matmul(features, tf.cast(both, features.dtype))
+
+    return tf.matmul(wide, wide, transpose_a=True), gradient
+
+
+def style_loss(
+    gram: Tensor,
+    target: Tensor,
+    *,
+    reduction: StyleReduction = "mean",
+    positions: Tensor | int | None = None,
+) -> Tensor:
+    """Returns how far a layer's Gram matrix is from a style's.
+
+    Args:
+        gram: G, the picture's, [..., N, N].
+        target: A, the style's, brought to the picture's number of positions; broadcast with
+            `gram`.
+        reduction: "mean" over the N x N squared differences (article, tutorial), or "gatys",
+            E = 1/(4 N^2 M^2) times their sum (paper, eq. 4).
+        positions: M, the picture's number of positions at that layer; "gatys" needs it.
+
+    Returns:
+        float32 [...].
+
+    Raises:
+        ValueError: If "gatys" is asked for without `positions`.
+
+    Example:
+        >>> import mnst, numpy as np
+        >>> gram, target = np.zeros((1, 2, 2), "float32"), np.full((1, 2, 2), 6, "float32")
+        >>> float(mnst.style_loss(gram, target)[0])
+        36.0
+        >>> float(mnst.style_loss(gram, target, reduction="gatys", positions=3)[0])
+        1.0
+    """
+    mean = tf.reduce_mean(tf.math.squared_difference(gram, target), axis=[-2, -1])
+    if reduction == "mean":
+        return mean
+    if positions is None:
+        raise ValueError("reduction 'gatys' needs positions, the picture's H * W at that layer")
+    # 1/(4 N^2 M^2) sum = 1/(4 M^2) mean, since the mean is over N^2 entries.
+    return mean / (4.0 * tf.cast(positions, tf.float32) ** 2)

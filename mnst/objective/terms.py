@@ -1,0 +1,260 @@
+"""What a term of the loss is, and what it is given.
+
+A recipe minimises a sum of terms. A term is one class: it says what it sees of a picture, what it
+aims at, given the photo and the styles, and how far the picture is from that. Those of this folder
+are built in this way, and a class of a user's own works in the same places: whole and in tiles,
+with masks, with any number of styles, in histories, plots and logs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from mnst.backend import tf
+from mnst.checks import check_choice, check_number
+from mnst.objective.regions import Regions, region_strengths
+
+Tensor = Any
+Nest = Any
+"""Tensors, in any nest of tuples and dicts."""
+
+Layers = Mapping[str, float] | Iterable[tuple[str, float]]
+"""Weights of layers: a mapping, or pairs."""
+
+PICTURE = "picture"
+"""The name of the layer that is the picture itself, [1, H, W, 3] in 0..255."""
+
+
+class Seen(NamedTuple):
+    """What a term has seen of a picture: tensors only.
+
+    Attributes:
+        values: Layer to what the term's `see` gave, over the whole picture.
+        positions: Layer to its number of positions M = H * W, float32 [], where values are summed
+            up over them.
+    """
+
+    values: dict[str, Tensor]
+    positions: dict[str, Tensor]
+
+
+class Mix(NamedTuple):
+    """How a run mixes its styles.
+
+    Attributes:
+        gamma: The share g_k of each style, in sum 1.
+        sigma: The calibration weight sigma_k of each style.
+        regions: Where each style may paint; None is everywhere.
+    """
+
+    gamma: tuple[float, ...]
+    sigma: tuple[float, ...]
+    regions: Regions | None = None
+
+    @property
+    def shares(self) -> list[float]:
+        """g_k * sigma_k; with regions, times their strength and share of the picture."""
+        strengths = region_strengths(self.regions, self.gamma)
+        each = zip(self.gamma, self.sigma, strengths, strict=True)
+        return [float(g) * float(s) * strength for g, s, strength in each]
+
+    def mixed(self, styles: Nest) -> tuple[Nest, list[float]]:
+        """Returns what is aimed at in each of R regions, and how much each region weighs.
+
+        Args:
+            styles: What the K styles ask for, float32 [K, ..], from `Term.style_target`.
+
+        Returns:
+            The mean of the styles, weighted with `shares`, in the one region that all of them
+            share, [1, ..]; or each style's own in its own region, [K, ..]. And the sum of the
+            shares in each region.
+        """
+        shares = self.shares
+        if self.regions is not None and len(self.regions.styles) > 1:
+            return styles, shares
+        weight = math.fsum(shares)
+        # Summed in float64, so that the order of the styles does not show in the picture.
+        of_style = tf.constant([[share / weight for share in shares]], tf.float64)
+
+        def mean(each: Tensor) -> Tensor:
+            return tf.cast(tf.tensordot(of_style, tf.cast(each, tf.float64), axes=1), tf.float32)
+
+        return tf.nest.map_structure(mean, styles), [weight]
+
+
+class Losses(NamedTuple):
+    """What a term has to say of a picture.
+
+    Attributes:
+        objective: What is differentiated, float32 []: any function with the total's gradient.
+        total: The term's part of the total loss, weight included, float32 [].
+        named: What records and plots show, by name, without weights, float32 [] each.
+    """
+
+    objective: Tensor
+    total: Tensor
+    named: dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A term of the loss, as a value: a frozen dataclass that a recipe holds.
+
+    A subclass names itself and its layers, and defines `see`, `targets` and `loss`. A term that
+    looks at styles defines `style_target` as well, and has `Mix.mixed` mix them; one that is to
+    work with a surrogate defines `corrected`. A field `layers` holds the weights of its layers, a
+    mapping or pairs; it is kept as a tuple of pairs. Nothing of TensorFlow may be touched before
+    the methods are called.
+
+    Attributes:
+        weight: What its loss is multiplied by, 0 or more.
+        name: What its loss is called in records.
+        over_tiles: How what `see` gives for the parts of a picture becomes what it gives for the
+            whole: "add" sums it up, "join" lays it side by side, position by position, and
+            "refuse" says that it can't, so that a picture which needs tiles is refused.
+
+    Example:
+        A term that pulls the picture's mean colour towards grey:
+
+        >>> from dataclasses import dataclass
+        >>> import mnst
+        >>> from mnst.backend import tf
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class Grey(mnst.Term):
+        ...     name = "grey"
+        ...     layer_names = ("picture",)
+        ...
+        ...     def see(self, layer, features, counts):
+        ...         return tf.reduce_sum(features, axis=[0, 1, 2])
+        ...
+        ...     def loss(self, seen, targets):
+        ...         mean = seen.values["picture"] / seen.positions["picture"]
+        ...         return tf.reduce_sum((mean - 128.0) ** 2)
+        >>> mnst.ARTICLE.replace(terms=[Grey(weight=2.0)]).objective["grey"].weight
+        2.0
+    """
+
+    weight: float = 1.0
+
+    name: ClassVar[str]
+    over_tiles: ClassVar[Literal["add", "join", "refuse"]] = "add"
+
+    def __post_init__(self) -> None:
+        check_number("weight", self.weight, lambda value: value >= 0, "0 or more")
+        check_choice("over_tiles", self.over_tiles, ("add", "join", "refuse"))
+        if "layers" in (field.name for field in fields(self)):
+            object.__setattr__(self, "layers", weights_of(self.layers))  # type: ignore[attr-defined]
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that it sees; `PICTURE` is the picture itself."""
+        return tuple(layer for layer, _ in self.layer_weights)
+
+    @property
+    def layer_weights(self) -> tuple[tuple[str, float], ...]:
+        """The weight of each layer, for a term that has a field `layers`."""
+        return tuple(self.layers)  # type: ignore[attr-defined]
+
+    def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
+        """Returns what it sees of a layer, or of a part of a layer.
+
+        Args:
+            layer: Which of its layers.
+            features: Activations [1, h, w, N], in the network's dtype. Cast them before summing:
+                a sum in bfloat16 has three digits.
+            counts: How often each position counts, float32 [R, h, w], for each of R regions; None
+                without masks. Over a whole layer they are 1 in the mean, so that a sum is of as
+                many positions as without.
+        """
+        raise NotImplementedError
+
+    def style_target(self, style: Seen, photo: Seen) -> Nest:
+        """Returns what one style asks for; nothing, for a term that looks at no style."""
+        return ()
+
+    def targets(self, photo: Seen, styles: Nest, mix: Mix) -> Nest:
+        """Returns what a run aims at: tensors only.
+
+        Args:
+            photo: What it sees of the content image.
+            styles: From `style_target`, the K styles stacked along a new first axis.
+            mix: How they are mixed.
+        """
+        return ()
+
+    def loss(self, seen: Seen, targets: Nest) -> Tensor:
+        """Returns how far a picture is from the targets, float32 [], without the weight."""
+        raise NotImplementedError
+
+    def losses(self, name: str, seen: Seen, targets: Nest, weight: Tensor) -> Losses:
+        """Returns all that it has to say of a picture; `loss` and its weight, unless overridden.
+
+        Args:
+            name: What to call it in records: its own name, or "content" or "style" in their place.
+            seen: What it sees of the picture.
+            targets: From `targets`.
+            weight: Its weight, float32 []. A tensor, so that a run with another weight does not
+                compile the step again.
+        """
+        value = self.loss(seen, targets)
+        weighted = weight * value
+        return Losses(weighted, weighted, {name: value})
+
+    def corrected(self, targets: Nest, full: Seen, small: Seen) -> Nest:
+        """Returns targets as far from what a small network sees as they are from what VGG19 sees.
+
+        Args:
+            targets: VGG19's.
+            full: What it sees of a picture through VGG19.
+            small: What it sees of that picture through the small network.
+        """
+        return targets
+
+    def distances(self, styles: Nest, photo: Seen) -> Tensor:
+        """Returns how far every style is from every other, as a style term's loss has it.
+
+        What sigma's closed form rests on: float32 [K, K], symmetric, 0 on the diagonal.
+
+        Args:
+            styles: From `style_target`, stacked.
+            photo: What it sees of the content image.
+        """
+        raise NotImplementedError
+
+    def check_distances(self) -> None:
+        """Raises a ValueError if it has no `distances`, which sigma="auto" and calibration need."""
+        if type(self).distances is Term.distances:
+            raise ValueError(
+                f"{self.name} has no distances between styles, which sigma='auto' and calibration "
+                f"need: give a number for each style"
+            )
+
+    @property
+    def can_be_corrected(self) -> bool:
+        """Whether a surrogate can take the steps: a term that sees its features corrects them."""
+        return set(self.layer_names) <= {PICTURE} or type(self).corrected is not Term.corrected
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns it as plain values that JSON can hold, with its name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if "layers" in values:
+            values["layers"] = dict(values["layers"])
+        return {"name": self.name, **values}
+
+
+def weights_of(layers: Layers) -> tuple[tuple[str, float], ...]:
+    """Returns weights of layers as a tuple of pairs, so that a term can be hashed.
+
+    Raises:
+        ValueError: If there is no layer, or a weight is below 0.
+    """
+    pairs = layers.items() if isinstance(layers, Mapping) else layers
+    weights = {str(layer): float(weight) for layer, weight in pairs}
+    if not weights:
+        raise ValueError("layers is empty: name at least one layer, as in {'block1_conv1': 1}")
+    for layer, weight in weights.items():
+        check_number(f"layers[{layer!r}]", weight, lambda value: value >= 0, "0 or more")
+    return tuple(weights.items())

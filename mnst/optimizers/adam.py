@@ -1,0 +1,91 @@
+"""Keras' Adam, with a rate that decays exponentially (article, "The Setup")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mnst.backend import keras, tf
+from mnst.checks import check_number, check_whole
+from mnst.optimizers.base import OptimizerState, Tensor
+from mnst.optimizers.frequency import coarse_first, filtered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Adam with exponential decay.
+
+    Attributes:
+        learning_rate: The initial step, in units of pixel values 0..255.
+        decay_steps: The learning rate is multiplied by `decay_rate` once every so many steps,
+            smoothly.
+        decay_rate: In (0, 1]; 1 is a constant rate.
+        beta_1: Decay of the first moment.
+        beta_2: Decay of the second moment.
+        epsilon: In units of the gradient with respect to 0..255 pixels.
+        frequency_floor: Divides the gradient by the spatial frequency, those below so many cycles
+            per pixel alike (0.01 is L-BFGS'), so that coarse forms move first. 0 does not.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    learning_rate: float = 12.0
+    decay_steps: int = 100
+    decay_rate: float = 0.6
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    frequency_floor: float = 0.0
+
+    name = "adam"
+    arrays = 2  # its moments
+
+    def __post_init__(self) -> None:
+        check_number("learning_rate", self.learning_rate, lambda v: v > 0, "more than 0")
+        check_whole("decay_steps", self.decay_steps)
+        check_number("decay_rate", self.decay_rate, lambda v: 0 < v <= 1, "in (0, 1]")
+        for moment in ("beta_1", "beta_2"):
+            check_number(moment, getattr(self, moment), lambda v: 0 <= v < 1, "in [0, 1)")
+        check_number("epsilon", self.epsilon, lambda v: v > 0, "more than 0")
+        check_number("frequency_floor", self.frequency_floor, lambda v: v >= 0, "0 or more")
+
+    def start(self, image: Any) -> AdamState:
+        """See `Optimizer`."""
+        return AdamState(self, image)
+
+
+class AdamState(OptimizerState):
+    """Keras' Adam at work on a picture; see `OptimizerState`."""
+
+    def __init__(self, settings: Adam, image: Any) -> None:
+        self._image = image
+        self._schedule = keras.optimizers.schedules.ExponentialDecay(
+            settings.learning_rate, settings.decay_steps, settings.decay_rate
+        )
+        self._adam = keras.optimizers.Adam(
+            self._schedule, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon
+        )
+        self._adam.build([image])
+        self._filter = None
+        if settings.frequency_floor:
+            _, height, width, _ = image.shape
+            self._filter = tf.constant(coarse_first(height, width, settings.frequency_floor))
+
+    def update(self, loss: Tensor, gradient: Tensor, comparable: Tensor) -> None:
+        """See `OptimizerState`; it looks at the gradient alone."""
+        if self._filter is not None:
+            gradient = filtered(gradient, self._filter)
+        self._adam.apply([gradient], [self._image])
+        self._image.assign(tf.clip_by_value(self._image.value, 0.0, 255.0))
+
+    def begin(self, step: int) -> None:
+        """See `OptimizerState`; the moments are what it remembers."""
+        if not step:
+            for variable in self._adam.variables:
+                variable.assign(keras.ops.zeros_like(variable))
+        self._adam.iterations.assign(step)
+
+    def learning_rate(self, step: int) -> float:
+        """See `OptimizerState`; of single pixels, at the most."""
+        return float(self._schedule(step))

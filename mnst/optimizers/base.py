@@ -1,0 +1,52 @@
+"""What the loop asks of an optimiser: a value in a recipe, and what it starts for a picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+Tensor = Any
+
+
+class OptimizerState(ABC):
+    """An optimiser at work on one picture. What it remembers is on the device."""
+
+    @abstractmethod
+    def update(self, loss: Tensor, gradient: Tensor, comparable: Tensor) -> None:
+        """Changes the picture, and leaves it in 0..255.
+
+        Args:
+            loss: Of the picture as it is, float32 [].
+            gradient: Of that loss, float32 [1, H, W, 3].
+            comparable: False if the loss is another function than in the step before; bool [].
+        """
+
+    @abstractmethod
+    def learning_rate(self, step: int) -> float:
+        """Returns how far the step goes, in units of pixel values."""
+
+    def begin(self, step: int) -> None:  # noqa: B027  (nothing, unless something is remembered)
+        """Begins a run; as if after so many steps, if not 0, and then with what it remembers."""
+
+    def takes_back(self, loss: float) -> bool:
+        """Goes back to an earlier picture, and returns True, if the last was worse; at the end."""
+        return False
+
+
+class Optimizer(Protocol):
+    """An optimiser as a recipe holds it: a value that can be hashed, such as a frozen dataclass.
+
+    `Recipe.replace` changes its fields by their names, but for alpha and beta, which are the
+    recipe's own.
+    """
+
+    @property
+    def name(self) -> str:
+        """What recipes and settings call it."""
+
+    @property
+    def arrays(self) -> int:
+        """How many float32 arrays of the picture's size it takes, which is what is planned for."""
+
+    def start(self, image: Any) -> OptimizerState:
+        """Returns what changes a picture, a Keras variable [1, H, W, 3] in 0..255."""
