@@ -9,6 +9,7 @@ import argparse
 import inspect
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,28 +21,20 @@ import numpy as np
 
 from mnst import __version__, figures, images, paintings
 from mnst.engine import devices
-from mnst.engine.planning import plan
 from mnst.errors import WeightsError, one_line
-from mnst.masks.segmentation import (
-    DEEPLAB_VARIABLE,
-    MODELS,
-    Classes,
-    Segmentation,
-    find_model,
-    segment,
-)
+from mnst.masks import Classes
+from mnst.masks.models import find_model
+from mnst.masks.segmentation import Segmentation, segment
+from mnst.networks import VGG19, get_backbone
 from mnst.networks.distillation import distill
-from mnst.networks.weights import (
-    BACKBONES,
-    VGG19_VARIABLE,
-    find_weights,
-    how_to_get_vgg19,
-)
+from mnst.objective.mixing import style_shares
 from mnst.painting.calibration import calibrate
 from mnst.painting.crossfades import check_animation, crossfade
+from mnst.painting.plan import plan
+from mnst.painting.result import Result
+from mnst.painting.signatures import described
 from mnst.painting.sweeps import sweep
-from mnst.painting.transfer import Result, check_options, stylize
-from mnst.recipes import RECIPES
+from mnst.painting.transfer import stylize
 
 BAD_INPUT = 2
 FAILED = 1
@@ -79,68 +72,41 @@ def _sigma(text: str) -> list[float] | str:
     return text if text == "auto" else _shares(text)
 
 
-# How each keyword of the functions is read from text. Which ones a command has, and their
-# defaults, is read off the function's own signature.
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "gamma": {
-        "type": _numbers,
-        "metavar": "G",
-        "help": "share of style 1 of two, in 0..1, or the share of each style: 0.5,0.3,0.2",
-    },
-    "sigma": {
-        "type": _sigma,
-        "metavar": "S1,S2",
-        "help": "calibration weight of each style: 1,1.9; or auto",
-    },
-    "recipe": {
-        "metavar": "NAME",
-        "help": f"{', '.join(RECIPES)}; with changes: article,alpha=0.01,learning_rate=8",
-    },
-    "steps": {"type": int, "metavar": "N", "help": "how many steps; the recipe says, if not given"},
-    "size": {"type": int, "metavar": "PIXELS", "help": "longest that a long side may be"},
-    "init": {"metavar": "START", "help": "content, noise, or a picture to start from"},
-    "seed": {"type": int, "metavar": "N", "help": "of the noise, where a run starts from noise"},
-    "keep": {
-        "type": _classes,
-        "metavar": "CLASS",
-        "help": "classes to keep: person, or person,dog",
-    },
-    "only": {"type": _classes, "metavar": "CLASS", "help": "classes to paint, and nothing else"},
-    "mask": {"metavar": "FILE", "help": "picture that is white where the photo is kept"},
-    "localize": {"metavar": "HOW", "help": "guided, or composite, the paper's way"},
-    "backbone": {"metavar": "NAME", "help": f"network that measures: {', '.join(BACKBONES)}"},
-    "weights": {
-        "metavar": "FILE",
-        "help": f"the network's weights; else {VGG19_VARIABLE}, a download, or those inside mnst",
-    },
-    "precision": {"metavar": "P", "help": f"one of {', '.join(devices.PRECISIONS)}"},
-    "memory": {
-        "metavar": "BYTES",
-        "help": "what it may take, such as 8GB; larger pictures are painted in tiles",
-    },
-    "progress": {
-        "action": argparse.BooleanOptionalAction,
-        "help": "show progress on standard error",
-    },
-    "log_dir": {"metavar": "FOLDER", "help": "where to write logs for TensorBoard"},
-    "method": {"metavar": "HOW", "help": "closed-form, or pilot, the article's way"},
-    "refine": {"type": int, "metavar": "N", "help": "at most so many runs to check and correct"},
-    "tolerance": {"type": float, "metavar": "T", "help": "how unequal is equal enough, as a log"},
-    "alpha_beta": {"type": _shares, "metavar": "R,R", "help": "ratios alpha/beta to run"},
-    "model": {
-        "metavar": "MODEL",
-        "help": f"{', '.join(MODELS)}; a TensorFlow Hub handle; or a path; else {DEEPLAB_VARIABLE}",
-    },
-    "tiles": {"type": int, "metavar": "N", "help": "tiles along the long side, for small people"},
-    "invert": {"action": "store_true", "help": "keep all but these classes"},
-    "feather": {"type": float, "metavar": "PIXELS", "help": "how soft the mask's edge is"},
-    "folder": {"metavar": "FOLDER", "help": "where to keep the runs, and to look for them"},
-    "frames": {"type": int, "metavar": "N", "help": "how many"},
-    "steps_between": {"type": int, "metavar": "N", "help": "steps of each frame but the first"},
-    "fit_crops": {"type": int, "metavar": "N", "help": "crops that the layers are fitted on"},
-    "batch": {"type": int, "metavar": "N", "help": "crops in a step"},
-    "side": {"type": int, "metavar": "PIXELS", "help": "of a crop"},
-    "learning_rate": {"type": float, "metavar": "R", "help": "Adam's at its highest"},
+# How an option is read from text, where it isn't a text itself. Which options a command has, their
+# defaults, and what they mean are read off the function's own signature and description.
+_READ: dict[str, dict[str, Any]] = {
+    "gamma": {"type": _numbers, "metavar": "G"},
+    "sigma": {"type": _sigma, "metavar": "S1,S2"},
+    "recipe": {"metavar": "NAME[,FIELD=VALUE]"},
+    "steps": {"type": int, "metavar": "N"},
+    "size": {"type": int, "metavar": "PIXELS"},
+    "init": {"metavar": "START"},
+    "seed": {"type": int, "metavar": "N"},
+    "keep": {"type": _classes, "metavar": "CLASS,.."},
+    "only": {"type": _classes, "metavar": "CLASS,.."},
+    "mask": {"metavar": "FILE"},
+    "localize": {"metavar": "HOW"},
+    "backbone": {"metavar": "NAME"},
+    "weights": {"metavar": "FILE"},
+    "precision": {"metavar": "P"},
+    "memory": {"metavar": "BYTES"},
+    "progress": {"action": argparse.BooleanOptionalAction},
+    "log_dir": {"metavar": "FOLDER"},
+    "method": {"metavar": "HOW"},
+    "refine": {"type": int, "metavar": "N"},
+    "tolerance": {"type": float, "metavar": "T"},
+    "alpha_beta": {"type": _shares, "metavar": "R,R"},
+    "model": {"metavar": "MODEL"},
+    "tiles": {"type": int, "metavar": "N"},
+    "invert": {"action": "store_true"},
+    "feather": {"type": float, "metavar": "PIXELS"},
+    "folder": {"metavar": "FOLDER"},
+    "frames": {"type": int, "metavar": "N"},
+    "steps_between": {"type": int, "metavar": "N"},
+    "fit_crops": {"type": int, "metavar": "N"},
+    "batch": {"type": int, "metavar": "N"},
+    "side": {"type": int, "metavar": "PIXELS"},
+    "learning_rate": {"type": float, "metavar": "R"},
 }
 # What only Python can give.
 _NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "preview", "style_masks", "widths")
@@ -178,7 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
         sweep,
         gamma={
             "type": _gammas,
-            "help": "gammas of two styles: 0,0.5,1; shares of more: 1,0,0;0,1,0",
+            "help": "Gammas of two styles: 0,0.5,1; shares of more: 1,0,0;0,1,0",
         },
         folder={"required": True},
     )
@@ -191,7 +157,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_crossfade)
 
     command = commands.add_parser("plan", help="say what painting a photo would take")
-    command.add_argument("photo", help="a path or an http(s) address")
+    command.add_argument("photo", help="the content image: a path or an http(s) address")
+    command.add_argument("styles", nargs="*", metavar="style", help="style images, if they matter")
     _add_options(command, plan)
     command.set_defaults(run=_plan)
 
@@ -224,13 +191,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("distill", help="train a small network of your own like VGG19")
     command.add_argument("sources", nargs="+", metavar="folder", help="pictures to learn from")
-    _add_options(
-        command,
-        distill,
-        folder={"required": True, "help": "where to keep the training, and to look for it"},
-        steps={"help": "how many steps all layers are trained together"},
-        seed={"help": "of the crops"},
-    )
+    _add_options(command, distill, folder={"required": True})
     command.set_defaults(run=_distill)
 
     command = commands.add_parser("app", help="play with the crossfader on a web page")
@@ -264,18 +225,20 @@ def _add_options(
     only: Sequence[str] | None = None,
     **changes: dict[str, Any],
 ) -> None:
-    """Adds the keywords of a function as options."""
+    """Adds the keywords of a function as options, with the first sentence that it says of each."""
+    said = described(function.__doc__)
     for name, parameter in inspect.signature(function).parameters.items():
         left_out = name in _NOT_ON_THE_COMMAND_LINE or (only is not None and name not in only)
         if parameter.kind is not parameter.KEYWORD_ONLY or left_out:
             continue
-        described = {**_OPTIONS[name], **changes.get(name, {})}
-        default = getattr(parameter.default, "name", parameter.default)
-        if default is not None and default is not False:
-            described["help"] += f" (default: {default})"
+        sentence = re.split(r"\.(?= [A-Z]|$)", said[name], maxsplit=1)[0].replace("%", "%%")
+        option = {"help": sentence, **_READ[name], **changes.get(name, {})}
+        default = parameter.default
+        if default not in (None, False, parameter.empty):
+            option["help"] += f" (default: {default})"
         # Only what was given is passed on, so that defaults have one home.
-        described["default"] = argparse.SUPPRESS
-        command.add_argument(f"--{name.replace('_', '-')}", **described)
+        option["default"] = argparse.SUPPRESS
+        command.add_argument(f"--{name.replace('_', '-')}", **option)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -328,8 +291,8 @@ def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
     return 0 if result.completed else INTERRUPTED
 
 
-def _plan(photo: str, **options: Any) -> int:
-    print(plan(photo, **options))
+def _plan(photo: str, styles: list[str], **options: Any) -> int:
+    print(plan(photo, styles or None, **options))
     return 0
 
 
@@ -343,8 +306,8 @@ def _calibrate(photo: str, styles: list[str], **options: Any) -> int:
             f"{run.imbalance:.3f}, {run.steps} steps in {run.seconds:.0f} s"
         )
     equal = [1 / len(calibration.sigma)] * len(calibration.sigma)
-    told = ", ".join(f"{value:.4g}" for value in calibration.predict(equal))
-    print(f"predicted relative improvement at equal shares: {told}")
+    predicted = ", ".join(f"{value:.4g}" for value in calibration.predict(equal))
+    print(f"predicted relative improvement at equal shares: {predicted}")
     if calibration.converged is not None:
         print(f"within the tolerance of {calibration.tolerance:g}: {calibration.converged}")
     print(f"sigma {','.join(f'{value:.4g}' for value in calibration.sigma)}")
@@ -405,7 +368,7 @@ def _demo(folder: str, **options: Any) -> int:
     from matplotlib.figure import Figure
 
     styles = [paintings.swirls(), paintings.glass()]
-    check_options(styles, gamma=options.get("gamma"), steps=options.get("steps"))
+    style_shares(options.get("gamma"), len(styles))
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     images.check_output(place / "painted.png")
@@ -452,11 +415,11 @@ def _info() -> int:
     for gpu in devices.unused_gpus():
         print(f"{'unused':<12}{gpu}: {devices.why_unused()}")
     print(f"{'precision':<12}{devices.resolve_precision('auto')}")
-    source = find_weights()
+    source = get_backbone("auto").find_weights()
     where = "to be downloaded to" if source.origin == "download" else f"from {source.origin},"
-    print(f"{'weights':<12}{source.backbone} {where} {source.path}")
+    print(f"{'weights':<12}{source.backbone.name} {where} {source.path}")
     if source.origin == "download":
-        print(f"{'offline':<12}vgg19-lite paints; for VGG19 {how_to_get_vgg19()}")
+        print(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
     print(f"{'deeplab':<12}{find_model().address}")
     return 0
 

@@ -19,7 +19,19 @@ def random_weights(tmp_path_factory):
     """The path of weights for VGG19 without its top: random numbers, in Keras' present format."""
     from mnst.backend import keras
 
-    model = keras.applications.VGG19(include_top=False, weights=None)
+    yield from _random_file(keras.applications.VGG19, tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def random_vgg16_weights(tmp_path_factory):
+    """The same for VGG16."""
+    from mnst.backend import keras
+
+    yield from _random_file(keras.applications.VGG16, tmp_path_factory.mktemp("weights"))
+
+
+def _random_file(application, folder):
+    model = application(include_top=False, weights=None)
     random = np.random.default_rng(19)
     values = []
     for kernel, bias in zip(*[iter(model.weights)] * 2, strict=True):
@@ -28,7 +40,7 @@ def random_weights(tmp_path_factory):
         values.append(scale * random.standard_normal(kernel.shape, np.float32))
         values.append(10 * random.standard_normal(bias.shape, np.float32))
     model.set_weights(values)
-    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    path = folder / "random.weights.h5"
     model.save_weights(path)
     yield path
     path.unlink()
@@ -38,9 +50,50 @@ def random_weights(tmp_path_factory):
 def clean_environment(tmp_path, monkeypatch):
     """The variables for a fresh process: none that chooses weights or quiets TensorFlow."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("MNST_VGG19_WEIGHTS", "MNST_DEEPLAB", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+    for name in (
+        "MNST_VGG19_WEIGHTS",
+        "MNST_VGG16_WEIGHTS",
+        "MNST_DEEPLAB",
+        "KERAS_BACKEND",
+        "TF_CPP_MIN_LOG_LEVEL",
+    ):
         monkeypatch.delenv(name, raising=False)
     return dict(os.environ)
+
+
+@pytest.fixture
+def tripwire(monkeypatch):
+    """Ends with SystemExit whatever needs TensorFlow or Keras, as if it had to import them."""
+    from mnst import backend
+
+    def trip():
+        raise SystemExit("TensorFlow was imported")
+
+    for module in (backend.keras, backend.tf):
+        monkeypatch.setattr(module, "_load", trip)
+
+
+@pytest.fixture
+def refused(tripwire, clean_environment, capfd):
+    """Runs `mnst` in this process; returns the one line with which it refuses its arguments.
+
+    That is before TensorFlow is loaded, with exit code 2, and with nothing on standard output.
+    """
+    from mnst.cli import main
+
+    def run(*arguments):
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # by argparse, or by the tripwire
+            code = ended.code
+        shown = capfd.readouterr()
+        assert code == 2
+        assert shown.out == ""
+        assert shown.err.startswith("mnst")
+        assert shown.err.count("\n") == 1
+        return shown.err
+
+    return run
 
 
 class Server(ThreadingHTTPServer):

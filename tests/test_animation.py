@@ -16,7 +16,7 @@ def scene(random_weights):
 @pytest.fixture(scope="module")
 def faded(scene):
     photo, styles, options = scene
-    return mnst.crossfade(photo, styles, frames=5, steps_between=2, **options)
+    return mnst.crossfade(photo, styles, frames=5, steps_between=2, sigma="auto", **options)
 
 
 def test_frames_go_from_style_2_to_style_1(faded, scene):
@@ -52,11 +52,12 @@ def test_every_frame_keeps_what_the_mask_keeps(scene, localize):
         assert np.mean(frame[:, 10:] != photo[:, 10:]) > 0.8
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def brightening():
     """Five frames that a lossy codec can't mistake for one another."""
     light = np.linspace(0.2, 1, 5)
-    frames = [(swirls(size=64)[:41, :49] * share).astype(np.uint8) for share in light]
+    picture = swirls(size=64)[:41, :49]
+    frames = [(picture * share).astype(np.uint8) for share in light]
     return Crossfade(tuple(frames), tuple(light), ((1.0, 1.0),) * 5, steps=5)
 
 

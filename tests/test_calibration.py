@@ -15,7 +15,7 @@ from mnst.objective.mixing import (
     mixed_style_losses,
     predicted_improvement,
 )
-from mnst.painting.calibration import calibrate_transfer, imbalance
+from mnst.painting.calibration import imbalance
 from mnst.paintings import glass, swirls
 
 
@@ -112,7 +112,7 @@ class Law:
     def closed_form_sigma(self):
         return closed_form_sigma(self.start_losses, self.style_distances)
 
-    def run(self, *, sigma):
+    def run(self, *, sigma, **_):
         share = np.array(sigma) / sum(sigma)
         improved = tuple((self.bias * share**self.power).tolist())
         return mnst.Result(
@@ -130,12 +130,23 @@ class Law:
         )
 
 
+@pytest.fixture
+def calibrated(monkeypatch):
+    """Calibrates by a law."""
+
+    def run(law, **options):
+        monkeypatch.setattr("mnst.painting.calibration.prepare", lambda *given: (law, given[-1]))
+        return mnst.calibrate("photo.jpg", ["style.jpg"] * len(law.start_losses), **options)
+
+    return run
+
+
 @pytest.mark.parametrize("method", ["closed-form", "pilot"])
 @pytest.mark.parametrize(
     ("power", "bias"), [(2.0, [1, 3]), (1.1, [1, 9]), (3.5, [8, 1]), (1.6, [1, 4, 0.6])]
 )
-def test_refinement_meets_the_tolerance_whatever_the_law(method, power, bias):
-    calibration = calibrate_transfer(Law(power, bias), method=method, refine=6, tolerance=0.01)
+def test_refinement_meets_the_tolerance_whatever_the_law(calibrated, method, power, bias):
+    calibration = calibrated(Law(power, bias), method=method, refine=6, tolerance=0.01)
     assert calibration.converged
     assert calibration.runs[-1].sigma == calibration.sigma
     final = Law(power, bias).run(sigma=calibration.sigma).relative_improvement
@@ -143,16 +154,16 @@ def test_refinement_meets_the_tolerance_whatever_the_law(method, power, bias):
     assert calibration.sigma[0] == 1
 
 
-def test_refinement_that_runs_out_of_runs_says_so_and_keeps_the_best():
-    calibration = calibrate_transfer(Law(1.1, [1, 50]), refine=2, tolerance=1e-9)
+def test_refinement_that_runs_out_of_runs_says_so_and_keeps_the_best(calibrated):
+    calibration = calibrated(Law(1.1, [1, 50]), refine=2, tolerance=1e-9)
     assert calibration.converged is False
     assert len(calibration.runs) == 2
     best = min(calibration.runs, key=lambda run: run.imbalance)
     assert calibration.sigma == best.sigma
 
 
-def test_an_unchecked_closed_form_makes_no_run():
-    calibration = calibrate_transfer(Law(2.0, [1, 3]))
+def test_an_unchecked_closed_form_makes_no_run(calibrated):
+    calibration = calibrated(Law(2.0, [1, 3]))
     assert (calibration.runs, calibration.converged) == ((), None)
 
 
@@ -203,8 +214,8 @@ def test_the_distance_between_styles_is_their_style_loss(scene):
     assert np.all(np.diag(calibration.distances) == 0)
 
 
-def test_a_calibration_draws_what_it_predicts():
-    calibration = calibrate_transfer(Law(1.1, [1, 9]), refine=3)
+def test_a_calibration_draws_what_it_predicts(calibrated):
+    calibration = calibrated(Law(1.1, [1, 9]), refine=3)
     axes = calibration.plot()
     assert axes.get_xlabel() == "gamma (share of style 1)"
     assert axes.get_yscale() == "log"
@@ -226,11 +237,11 @@ def test_bad_options_are_named(options, said):
         mnst.calibrate("no.jpg", ["a.jpg", "b.jpg"], **options)
 
 
-def test_one_style_has_nothing_to_be_calibrated_against():
+def test_one_style_has_nothing_to_be_calibrated_against(calibrated):
     with pytest.raises(ValueError, match="two or more"):
-        calibrate_transfer(Law(2.0, [1]))
+        calibrated(Law(2.0, [1]))
     with pytest.raises(ValueError, match="3 styles have no crossing"):
-        calibrate_transfer(Law(2.0, [1, 2, 3])).crossing()
+        calibrated(Law(2.0, [1, 2, 3])).crossing()
 
 
 @pytest.mark.slow

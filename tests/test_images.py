@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, ImageCms
 
 import mnst
 from mnst import images
+from mnst.images import downloading
 
 Image.init()
 KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", *(["AVIF"] if "AVIF" in Image.SAVE else [])]
@@ -413,8 +414,8 @@ def test_picture_from_an_address(photo, server):
     ids=["404", "500", "broken off", "text", "empty", "silent", "stalled", "too large"],
 )
 def test_bad_answers_from_an_address(server, monkeypatch, answer, error, reason):
-    monkeypatch.setattr(images, "_DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr(images, "_DOWNLOAD_LIMIT", 8000)
+    monkeypatch.setattr(downloading, "TIMEOUT", 0.2)
+    monkeypatch.setattr(downloading, "LIMIT", 8000)
     address = server.put("/photo.jpg", **answer)
 
     def ask():

@@ -13,7 +13,19 @@ from scenes import PHOTO, RECIPE
 import mnst
 from mnst.cli import main
 from mnst.engine import devices, planning
-from mnst.engine.planning import duration, find_tile, memory_limit, memory_needed, parse_memory
+from mnst.engine.planning import (
+    Load,
+    duration,
+    find_tile,
+    memory_limit,
+    memory_needed,
+    parse_memory,
+)
+from mnst.networks import VGG19, VGG19_LITE
+
+
+def load_of(precision, backbone=VGG19, recipe=mnst.ARTICLE):
+    return Load(backbone.activations, precision, recipe.optimizer.arrays)
 
 
 @pytest.mark.parametrize(
@@ -50,20 +62,20 @@ def test_it_is_refused_before_pictures_are_read():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_largest_tiles_that_fit_are_taken(precision):
-    sides = 3000, 4001
-    takes = {tile: memory_needed(*sides, precision, tile) for tile in (None, *planning.TILES)}
+    sides, load = (3000, 4001), load_of(precision)
+    takes = {tile: memory_needed(*sides, load, tile) for tile in (None, *planning.TILES)}
     assert list(takes.values()) == sorted(takes.values(), reverse=True)
     for tile, bytes_taken in takes.items():
-        assert find_tile(*sides, precision, bytes_taken) == tile
+        assert find_tile(*sides, load, bytes_taken) == tile
         if tile != planning.TILES[-1]:
-            smaller = find_tile(*sides, precision, bytes_taken - 1)
+            smaller = find_tile(*sides, load, bytes_taken - 1)
             assert smaller is not None
             assert tile is None or smaller < tile
 
 
 def test_what_can_not_fit_is_refused_in_a_line():
     with pytest.raises(ValueError, match=r"^9000 x 6000 pixels take \d+\.\d GB of memory at least"):
-        find_tile(6000, 9000, "bfloat16", 10**9)
+        find_tile(6000, 9000, load_of("bfloat16"), 10**9)
 
 
 def test_the_limit_is_most_of_what_is_free():
@@ -83,10 +95,11 @@ def test_a_container_limits_it_further(tmp_path, monkeypatch):
 
 
 def test_on_a_gpu_it_is_the_gpu_s(monkeypatch):
-    on_cpu = memory_needed(512, 512, "float32", None)
+    load = load_of("float32")
+    on_cpu = memory_needed(512, 512, load, None)
     monkeypatch.setattr(devices, "gpu_memory", lambda: 16 * 2**30)
     assert memory_limit() == int(0.9 * 16 * 2**30)
-    assert memory_needed(512, 512, "float32", None) < on_cpu - 5e8
+    assert memory_needed(512, 512, load, None) < on_cpu - 5e8
 
 
 @pytest.mark.parametrize(
@@ -104,7 +117,7 @@ def test_a_plan_says_what_a_run_would_take(random_weights):
     assert (plan.height, plan.width, plan.steps) == (*PHOTO.shape[:2], 70)
     assert plan.tile is None
     assert plan.limit == 4 * 10**9
-    assert plan.memory == memory_needed(*PHOTO.shape[:2], "float32", None)
+    assert plan.memory == memory_needed(*PHOTO.shape[:2], load_of("float32"), None)
     assert 0 < plan.seconds < 60
     assert "vgg19 in float32 on CPU" in plan.network
     lines = str(plan).splitlines()
@@ -114,10 +127,11 @@ def test_a_plan_says_what_a_run_would_take(random_weights):
     assert len(lines) == 3
 
 
+@pytest.mark.slow
 def test_a_plan_for_a_large_picture_counts_tiles_and_their_halos(random_weights):
     photo = np.zeros((900, 1400, 3), np.uint8)
     options = {"size": 1400, "recipe": RECIPE, "weights": random_weights, "precision": "float32"}
-    limit = memory_needed(900, 1400, "float32", 512)
+    limit = memory_needed(900, 1400, load_of("float32"), 512)
     whole, tiled = (mnst.plan(photo, memory=memory, **options) for memory in ("30GB", limit))
     assert (whole.tile, tiled.tile) == (None, 512)
     assert tiled.memory < whole.memory
@@ -155,7 +169,7 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
     """A process of its own, as high as it ever was. (What `getrusage` says would have this
     process's own peak in it.)"""
     sides = 1100, 1300
-    planned = memory_needed(*sides, precision, tile)
+    planned = memory_needed(*sides, load_of(precision, VGG19_LITE), tile)
     ran = subprocess.run(
         [sys.executable, "-c", _RUN, *map(str, sides), precision, str(planned)],
         capture_output=True,
@@ -168,9 +182,10 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
 
 
 def test_lbfgs_is_planned_with_the_memory_of_its_pairs():
-    from mnst.optimizers.lbfgs import PAIRS
-
-    by_adam, by_lbfgs = (
-        memory_needed(1000, 1000, "float32", None, optimizer) for optimizer in ("adam", "lbfgs")
+    lbfgs = mnst.ARTICLE.replace(optimizer="lbfgs")
+    by_adam, by_lbfgs, by_more = (
+        memory_needed(1000, 1000, load_of("float32", recipe=recipe), None)
+        for recipe in (mnst.ARTICLE, lbfgs, lbfgs.replace(pairs=lbfgs.optimizer.pairs + 5))
     )
-    assert by_lbfgs - by_adam >= 2 * PAIRS * 12 * 10**6
+    assert by_lbfgs - by_adam >= 2 * lbfgs.optimizer.pairs * 12 * 10**6
+    assert by_more - by_lbfgs == 2 * 5 * 12 * 10**6

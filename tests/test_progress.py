@@ -66,7 +66,7 @@ def test_preview_outside_of_a_notebook_is_left_out_with_a_line(random_weights):
 
 @pytest.mark.parametrize("preview", [0, -1, 2.5, True, "10"])
 def test_preview_is_a_number_of_steps(preview):
-    with pytest.raises(ValueError, match=r"preview is .*: give a whole number of steps, 1 or more"):
+    with pytest.raises(ValueError, match=r"preview is .*: give a whole number, 1 or more"):
         mnst.stylize("missing.jpg", "missing.jpg", preview=preview)
 
 

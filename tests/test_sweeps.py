@@ -1,9 +1,12 @@
 """Many runs: the same as one by one, wherever they run, and resumed where they broke off."""
 
 import csv
+import io
+import itertools
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 import scenes
+from PIL import Image
 from scenes import PHOTO, RECIPE, STYLES
 
 import mnst
@@ -154,7 +158,7 @@ def test_a_killed_sweep_goes_on_where_it_was(photo, styles, options, tmp_path):
     while len(list(folder.glob("*.json"))) < 4 and time.monotonic() < until:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL  # it had not ended by itself
     kept = len(list(folder.glob("*-gamma*.json")))
     assert kept >= 4
     whole = mnst.sweep(photo, styles, gamma=gammas, **options)
@@ -163,28 +167,51 @@ def test_a_killed_sweep_goes_on_where_it_was(photo, styles, options, tmp_path):
     assert same(whole, resumed)
 
 
+@pytest.fixture
+def press_ctrl_c(monkeypatch):
+    """Makes somebody press it who reads the progress, at one line and then another behind it."""
+    # Python leaves SIGINT ignored where a shell in the background started the tests.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    class Screen(io.StringIO):
+        def __init__(self, *lines):
+            super().__init__()
+            self.awaited = list(lines)
+
+        def write(self, text):
+            if self.awaited and re.match(self.awaited[0], text):
+                del self.awaited[0]
+                if not self.awaited:
+                    os.kill(os.getpid(), signal.SIGINT)
+            return super().write(text)
+
+    yield lambda *lines: monkeypatch.setattr(sys, "stderr", Screen(*lines))
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("lines", [["run 3 of 4"], ["run 3 of 4", "step 1/3"]])
 def test_ctrl_c_gives_back_the_runs_that_were_finished(
-    photo, styles, options, tmp_path, monkeypatch
+    serial, photo, styles, options, tmp_path, press_ctrl_c, lines
 ):
-    """Pressed as soon as the second run was kept."""
-    from mnst.painting import sweeps
-
-    keep = sweeps._save_run
-
-    def keep_and_press(place, task, result):
-        keep(place, task, result)
-        if len(list(place.glob("*.json"))) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(sweeps, "_save_run", keep_and_press)
-    swept = mnst.sweep(photo, styles, gamma=GAMMAS, folder=tmp_path, **options)
+    """Between two runs, and amid the third."""
+    press_ctrl_c(*lines)
+    given = {**options, "progress": True}
+    try:
+        swept = mnst.sweep(photo, styles, gamma=GAMMAS, folder=tmp_path, **given)
+    except KeyboardInterrupt:  # which would end all of the tests
+        pytest.fail("the finished runs are lost")
     assert not swept.completed
-    assert 1 <= len(swept) <= 2
+    assert same(swept, serial.runs[:2])
+    assert len(list(tmp_path.glob("*.json"))) == len(list(tmp_path.glob("*.png"))) == 2
     assert not (tmp_path / "sweep.csv").exists()
+    resumed = mnst.sweep(photo, styles, gamma=GAMMAS, folder=tmp_path, **options)
+    assert [run.found for run in resumed] == [True, True, False, False]
+    assert same(resumed, serial)
 
 
+@pytest.mark.slow
 def test_axes_are_crossed_in_order(photo, styles, options):
-    other = options["recipe"].replace(name="other", learning_rate=5.0)
+    other = RECIPE.replace(name="other", learning_rate=5.0, total_variation=2.0)
     swept = mnst.sweep(
         [photo, 255 - photo],
         styles,
@@ -192,11 +219,19 @@ def test_axes_are_crossed_in_order(photo, styles, options):
         alpha_beta=[0.01, 1],
         **{**options, "recipe": [RECIPE, other], "steps": 1},
     )
-    assert len(swept) == 16
-    told = [(run.photo, run.recipe.name, round(run.alpha_beta, 6), run.gamma) for run in swept]
-    names = {"article": 0, "other": 1}
-    assert told == sorted(told, key=lambda run: (run[0], names[run[1]], run[2], run[3]))
+    asked = itertools.product([0, 1], ["article", "other"], [0.01, 1], [0, 1])
+    assert [(run.photo, run.recipe.name, round(run.alpha_beta, 6), run.gamma) for run in swept] == [
+        *asked
+    ]
     assert swept[2].recipe.alpha == pytest.approx(RECIPE.beta)
+    for run in swept:
+        made_with = run.result.settings
+        assert mnst.Recipe.from_dict(made_with["recipe"]) == run.recipe
+        assert made_with["gamma"] == [run.gamma, 1 - run.gamma]
+    for run, row in zip(swept, swept.table(), strict=True):
+        last = run.result.history[-1].losses
+        assert {name: row[f"{name}_loss"] for name in last} == last
+        assert ("total_variation_loss" in row) == (run.recipe.name == "other")
 
 
 def test_the_tables_hold_the_numbers(serial, photo, styles, options, tmp_path):
@@ -207,18 +242,59 @@ def test_the_tables_hold_the_numbers(serial, photo, styles, options, tmp_path):
     for row, run in zip(rows, serial, strict=True):
         told = (float(row["relative_improvement_1"]), float(row["relative_improvement_2"]))
         assert told == run.result.relative_improvement
+        losses = run.result.history[-1].losses
+        assert {name: float(row[f"{name}_loss"]) for name in losses} == losses
     full = json.loads((tmp_path / "sweep.json").read_text())
     assert full[2]["history"][1]["losses"] == serial[2].result.history[1].losses
     assert full[2]["settings"] == serial[2].result.settings
     assert (tmp_path / "grid.png").stat().st_size > 0
 
 
-def test_the_contact_sheet_holds_every_picture(serial):
-    sheet = np.asarray(serial.grid(columns=3, width=48))
-    colours = [run.result.image.mean() for run in serial]
-    assert sheet.shape[1] > 3 * 48
-    assert sheet.shape[0] > 2 * 40
-    assert min(colours) < sheet.mean() < 255
+LABEL = 12  # rows above a picture that show its label
+
+
+def places_on(sheet, runs, width):
+    """Where each run's picture stands, in pixels from the top and from the left."""
+    places = []
+    for run in runs:
+        picture = Image.fromarray(run.result.image)
+        size = (width, width * picture.height // picture.width)
+        resized = np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, resized.shape)[:, :, 0]
+        alike = np.all(windows[:, :, :3, :3] == resized[:3, :3], axis=(2, 3, 4))
+        found = [(y, x) for y, x in np.argwhere(alike) if np.array_equal(windows[y, x], resized)]
+        assert len(found) == 1
+        places += found
+    return places
+
+
+def labels_on(sheet, places, width):
+    return [sheet[y - LABEL : y, x : x + width] for y, x in places]
+
+
+def test_the_contact_sheet_holds_every_picture_in_order(serial):
+    sheet = np.asarray(serial.grid(columns=3, width=120))
+    (top, left), second, third, fourth = places_on(sheet, serial, 120)
+    right, down = second[1] - left, fourth[0] - top
+    assert second == (top, left + right)
+    assert third == (top, left + 2 * right)
+    assert fourth == (top + down, left)
+    assert 120 < right < 140
+    assert 100 + LABEL < down < 140
+
+
+def test_every_picture_of_the_contact_sheet_is_under_its_own_label(serial):
+    sheet = np.asarray(serial.grid(columns=3, width=120))
+    labels = labels_on(sheet, places_on(sheet, serial, 120), 120)
+    assert all(label.min() < 64 < 192 < np.median(label) for label in labels)
+    for one, other in itertools.combinations(labels, 2):
+        assert not np.array_equal(one, other)
+    # A label goes with its picture, wherever that stands.
+    turned = np.asarray(mnst.Sweep(serial.runs[::-1]).grid(columns=2, width=120))
+    for one, other in zip(
+        labels, labels_on(turned, places_on(turned, serial, 120), 120), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_plots_hold_the_numbers(serial):

@@ -9,9 +9,8 @@ import urllib.request
 
 from mnst import __version__
 
-_DOWNLOAD_LIMIT = 256 * 2**20
-
-_DOWNLOAD_TIMEOUT = 30
+LIMIT = 256 * 2**20  # bytes
+TIMEOUT = 30  # seconds without a byte
 
 
 def is_address(text: str) -> bool:
@@ -24,8 +23,8 @@ def download(address: str) -> bytes:
     quoted = urllib.parse.quote(address, safe="%/:=&?~#+!$,;'@()*[]")  # letters beyond ASCII
     try:
         request = urllib.request.Request(quoted, headers={"User-Agent": f"mnst/{__version__}"})
-        with urllib.request.urlopen(request, timeout=_DOWNLOAD_TIMEOUT) as response:
-            data: bytes = response.read(_DOWNLOAD_LIMIT + 1)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            data: bytes = response.read(LIMIT + 1)
             missing = response.length  # what the server announced and did not send
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
@@ -33,8 +32,8 @@ def download(address: str) -> bytes:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
         raise OSError(f"{address}: can't be downloaded ({code}{reason})") from None
-    if len(data) > _DOWNLOAD_LIMIT:
-        raise ValueError(f"{address}: larger than {_DOWNLOAD_LIMIT >> 20} MiB; give a smaller file")
+    if len(data) > LIMIT:
+        raise ValueError(f"{address}: larger than {LIMIT >> 20} MiB; give a smaller file")
     if missing:
         raise OSError(f"{address}: broken off, {missing} bytes are missing; try again")
     return data

@@ -139,7 +139,9 @@ def opened(
     if isinstance(source, Image.Image):
         yield source
         return
-    file = _file_of(source)
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
+    if isinstance(file, str) and is_address(file):
+        file = io.BytesIO(download(file))
     with warnings.catch_warnings():
         # Between one and two times its limit Pillow only warns, and large photos are no bombs.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -161,16 +163,6 @@ def opened(
             ) from None
     with image:
         yield image
-
-
-def _file_of(source: str | os.PathLike[str] | bytes) -> io.BytesIO | str:
-    """Returns what Pillow opens."""
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    text = os.fspath(source)
-    if is_address(text):
-        return io.BytesIO(download(text))
-    return text
 
 
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
@@ -200,20 +192,16 @@ def _to_srgb(image: Image.Image, name: str) -> Image.Image:
     profile = image.info.get("icc_profile")
     if not profile:
         return image
+    embedded, srgb = io.BytesIO(profile), ImageCms.createProfile("sRGB")
     try:
-        converted = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
+        converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
         warnings.warn(
             f"{name}: its colour profile is damaged or does not fit, and is not applied",
             stacklevel=5,
         )
         return image
-    return converted if converted is not None else image
+    return converted or image
 
 
 def _from_array(array: np.ndarray, name: str, full_scale: int | None = None) -> np.ndarray:
@@ -255,11 +243,7 @@ def _floats(array: np.ndarray, name: str) -> np.ndarray:
 
 def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     # A channel at a time in float, so that pictures given as floats are not rounded to 8 bits.
-    bands = [
-        Image.fromarray(np.ascontiguousarray(pixels[..., band])).resize(
-            (width, height), Image.Resampling.LANCZOS
-        )
-        for band in range(3)
-    ]
-    resized = np.stack([np.asarray(band) for band in bands], axis=-1)
-    return resized.clip(0, 255)  # Lanczos overshoots at sharp edges
+    bands = [Image.fromarray(band) for band in np.ascontiguousarray(np.moveaxis(pixels, -1, 0))]
+    resized = [band.resize((width, height), Image.Resampling.LANCZOS) for band in bands]
+    pixels = np.stack([np.asarray(band) for band in resized], axis=-1)
+    return pixels.clip(0, 255)  # Lanczos overshoots at sharp edges

@@ -7,23 +7,23 @@ The article calibrates by a pilot run without sigma (`method="pilot"`). The clos
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from mnst.masks.segmentation import Classes
+from mnst.checks import check_choice, check_number, check_whole
 from mnst.objective import mixing
-from mnst.painting.transfer import Localize, StyleTransfer, check_options, read_start
-from mnst.recipes import ARTICLE, Recipe
+from mnst.painting.options import CalibrateOptions, RunOptions, in_folder, those_of
+from mnst.painting.scene import style_list
+from mnst.painting.signatures import takes
+from mnst.painting.transfer import prepare
 from mnst.reporting.plots import axes, log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mnst.engine.training import StepRecord
+    from typing_extensions import Unpack
 
 Method = Literal["closed-form", "pilot"]
 
@@ -137,6 +137,7 @@ class Calibration:
         return f"<mnst.Calibration: sigma {listed}, {self.method}, {len(self.runs)} runs{checked}>"
 
 
+@takes(CalibrateOptions)
 def calibrate(
     photo: Any,
     styles: Any,
@@ -144,49 +145,22 @@ def calibrate(
     method: Method = "closed-form",
     refine: int = 0,
     tolerance: float = 0.05,
-    recipe: Recipe | str = ARTICLE,
-    steps: int | None = None,
-    size: int = 512,
-    init: Any = None,
-    seed: int = 0,
-    keep: Classes | None = None,
-    only: Classes | None = None,
-    mask: Any = None,
-    localize: Localize = "guided",
-    backbone: str = "auto",
-    weights: str | os.PathLike[str] | None = None,
-    precision: str = "auto",
-    memory: int | str | None = None,
-    callback: Callable[[StepRecord], object] | None = None,
-    progress: bool = True,
+    **options: Unpack[CalibrateOptions],
 ) -> Calibration:
     """Finds the sigma with which equal shares make equal relative improvement.
 
     Args:
-        photo: As in `stylize`.
-        styles: As in `stylize`, two or more.
-        method: "closed-form" computes sigma from the start losses and the styles' Gram matrices,
-            without a run. "pilot" is the article's procedure: a run with equal shares and without
-            sigma, then sigma_k = sqrt(RI_1 / RI_k).
-        refine: At most so many runs to check and correct sigma. Each runs with equal shares,
-            measures log RI, and corrects by the secant rule until the styles' imbalance,
+        photo: The content image, as in `stylize`.
+        styles: The style images, as in `stylize`; two or more.
+        method: How the first guess is made, "closed-form" or "pilot". "closed-form" computes sigma
+            from the start losses and the styles' Gram matrices, without a run. "pilot" is the
+            article's procedure: a run with equal shares and without sigma, then
+            sigma_k = sqrt(RI_1 / RI_k).
+        refine: At most so many runs check and correct sigma. Each runs with equal shares, measures
+            log RI, and corrects by the secant rule until the styles' imbalance,
             log(largest RI / smallest RI), is within the tolerance.
         tolerance: The imbalance that is good enough; 0.05 is 5 %.
-        recipe: As in `stylize`; so are the options that follow.
-        steps: How many steps a run takes.
-        size: The longest that a long side may be.
-        init: What a run starts from.
-        seed: Of the noise.
-        keep: Classes of the photo to keep.
-        only: Classes to paint, and nothing else.
-        mask: What to keep of the photo.
-        localize: How.
-        backbone: Which network measures.
-        weights: Path of its weights.
-        precision: What it computes in.
-        memory: What it may take.
-        callback: Called with every `StepRecord`.
-        progress: Show progress on standard error.
+        **options: Those of `CalibrateOptions`.
 
     Returns:
         sigma, what is predicted with it, and the runs that were made.
@@ -200,52 +174,17 @@ def calibrate(
         >>> calibration.sigma, calibration.crossing()  # doctest: +SKIP
         ((1.0, 1.897), 0.345)
     """
-    _check(method, refine, tolerance)
-    recipe = check_options(styles, recipe=recipe, steps=steps, seed=seed)
-    start = read_start(init)
-    transfer = StyleTransfer(
-        photo,
-        styles,
-        recipe=recipe,
-        size=size,
-        keep=keep,
-        only=only,
-        mask=mask,
-        localize=localize,
-        backbone=backbone,
-        weights=weights,
-        precision=precision,
-        memory=memory,
-    )
-    return calibrate_transfer(
-        transfer,
-        method=method,
-        refine=refine,
-        tolerance=tolerance,
-        init=start,
-        seed=seed,
-        callback=callback,
-        progress=progress,
-    )
-
-
-def calibrate_transfer(
-    transfer: StyleTransfer,
-    *,
-    method: Method = "closed-form",
-    refine: int = 0,
-    tolerance: float = 0.05,
-    **options: Any,
-) -> Calibration:
-    """Calibrates a `StyleTransfer` that is there already; `options` are those of its `run`."""
-    _check(method, refine, tolerance)
-    styles = len(transfer.start_losses)
-    if styles < 2:
+    check_choice("method", method, get_args(Method))
+    check_whole("refine", refine, 0)
+    check_number("tolerance", tolerance, lambda value: value > 0, "above 0")
+    if len(style_list(styles)) < 2:
         raise ValueError("calibration is between styles: give two or more")
+    transfer, prepared = prepare(photo, styles, options)
     runs: list[CalibrationRun] = []
 
     def measure(sigma: Sequence[float]) -> CalibrationRun:
-        result = transfer.run(sigma=sigma, **options)
+        of_run = those_of(RunOptions, in_folder(prepared, f"run-{len(runs) + 1}"))
+        result = transfer.run(**of_run, sigma=sigma)
         if not result.completed:
             raise KeyboardInterrupt("calibration was interrupted")
         last = result.history[-1]
@@ -255,20 +194,19 @@ def calibrate_transfer(
         return runs[-1]
 
     if method == "pilot":
-        pilot = measure((1.0,) * styles)
-        improved = pilot.relative_improvement
+        improved = measure((1.0,) * len(transfer.start_losses)).relative_improvement
         sigma = tuple(math.sqrt(improved[0] / value) for value in improved)
     else:
         sigma = transfer.closed_form_sigma()
     sigma, converged = _refined(sigma, measure, runs, refine, tolerance)
     return Calibration(
-        sigma=sigma,
-        method=method,
-        start_losses=transfer.start_losses,
-        distances=transfer.style_distances,
-        runs=tuple(runs),
-        tolerance=tolerance,
-        converged=converged,
+        sigma,
+        method,
+        transfer.start_losses,
+        transfer.style_distances,
+        tuple(runs),
+        tolerance,
+        converged,
     )
 
 
@@ -294,20 +232,20 @@ def _refined(
         tried.append(run)
         if run.imbalance <= tolerance:
             return run.sigma, True
-        sigma = _corrected(run, before[-1] if before else None)
+        sigma = _secant_step(run, before[-1] if before else None)
         before.append(run)
     return min(tried, key=lambda run: run.imbalance).sigma, False
 
 
-def _corrected(run: CalibrationRun, before: CalibrationRun | None) -> tuple[float, ...]:
+def _secant_step(run: CalibrationRun, before: CalibrationRun | None) -> tuple[float, ...]:
     """Takes a secant step on log RI_k over log sigma_k, each relative to the styles' mean."""
     s, improved = _centred(run.sigma), _centred(run.relative_improvement)
     slope = np.full(len(s), _SLOPE)
     if before is not None:
         moved = s - _centred(before.sigma)
         gained = improved - _centred(before.relative_improvement)
-        told = np.abs(moved) > 1e-6
-        slope[told] = np.clip(gained[told] / moved[told], *_SLOPE_LIMITS)
+        known = np.abs(moved) > 1e-6
+        slope[known] = np.clip(gained[known] / moved[known], *_SLOPE_LIMITS)
     corrected = np.exp(s - improved / slope)
     return tuple((corrected / corrected[0]).tolist())
 
@@ -316,12 +254,3 @@ def _centred(values: Sequence[float]) -> np.ndarray:
     logs = np.log(values)
     centred: np.ndarray = logs - logs.mean()
     return centred
-
-
-def _check(method: str, refine: int, tolerance: float) -> None:
-    if method not in get_args(Method):
-        raise ValueError(f"method is {method!r}: give one of {', '.join(get_args(Method))}")
-    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
-        raise ValueError(f"refine is {refine!r}: give how many runs at most, 0 or more")
-    if not tolerance > 0:
-        raise ValueError(f"tolerance is {tolerance!r}: give a number above 0")

@@ -7,15 +7,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from mnst import images
-from mnst.masks.segmentation import Classes
-from mnst.painting.transfer import Localize, StyleTransfer, check_options, read_start
-from mnst.recipes import ARTICLE, Recipe
+from mnst.checks import check_whole
+from mnst.objective.mixing import style_shares
+from mnst.painting.options import CrossfadeOptions, RunOptions, in_folder, those_of
+from mnst.painting.result import Result
+from mnst.painting.scene import style_list
+from mnst.painting.signatures import takes
+from mnst.painting.transfer import prepare
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # The schedule's step whose learning rate the frames after the first are painted with: small
 # enough that strokes stay where they are, large enough to follow gamma. The article's rate is
@@ -61,53 +68,27 @@ class Crossfade:
         images.write_atomically(target, encode(frames, fps))
 
 
+@takes(CrossfadeOptions)
 def crossfade(
     photo: Any,
     styles: Any,
     *,
     frames: int = 25,
     steps_between: int = 8,
-    sigma: Sequence[float] | Literal["auto"] | None = "auto",
-    recipe: Recipe | str = ARTICLE,
-    steps: int | None = None,
-    size: int = 512,
-    init: Any = None,
-    seed: int = 0,
-    keep: Classes | None = None,
-    only: Classes | None = None,
-    mask: Any = None,
-    localize: Localize = "guided",
-    backbone: str = "auto",
-    weights: str | os.PathLike[str] | None = None,
-    precision: str = "auto",
-    memory: int | str | None = None,
-    progress: bool = True,
+    **options: Unpack[CrossfadeOptions],
 ) -> Crossfade:
     """Paints the way from style 2 to style 1, frame by frame.
 
     Every frame starts from the one before, with the optimiser's moments as they are and a small
-    learning rate. So it costs a few steps, and strokes change rather than flicker.
+    learning rate. So it costs a few steps, and strokes change rather than flicker. With
+    sigma="auto" the way is even.
 
     Args:
-        photo: As in `stylize`.
-        styles: Two, as in `stylize`.
-        frames: How many, with gamma from 0 to 1, 2 or more.
-        steps_between: How many steps each frame after the first takes.
-        sigma: As in `stylize`; "auto" by default, which makes the way even.
-        recipe: As in `stylize`; so are the options that follow.
-        steps: How many steps the first frame takes.
-        size: The longest that a long side may be.
-        init: What to start from.
-        seed: Of the noise.
-        keep: Classes of the photo to keep.
-        only: Classes to paint, and nothing else.
-        mask: What to keep of the photo.
-        localize: How.
-        backbone: Which network measures.
-        weights: Path of its weights.
-        precision: What it computes in.
-        memory: What it may take.
-        progress: Show progress on standard error.
+        photo: The content image, as in `stylize`.
+        styles: Two style images, as in `stylize`.
+        frames: How many frames there are, with gamma from 0 to 1, 2 or more.
+        steps_between: How many steps each frame after the first takes; `steps` are the first's.
+        **options: Those of `CrossfadeOptions`.
 
     Returns:
         The frames; `save` writes them as GIF, WebP or MP4.
@@ -116,44 +97,22 @@ def crossfade(
         ValueError: If an option is out of range, or there are not two styles.
 
     Example:
-        >>> mnst.crossfade("photo.jpg", ["a.jpg", "b.jpg"]).save("fade.gif")  # doctest: +SKIP
+        >>> mnst.crossfade("photo.jpg", ["a.jpg", "b.jpg"], sigma="auto").save("fade.gif")
+        ... # doctest: +SKIP
     """
-    for name, value, least in (("frames", frames, 2), ("steps_between", steps_between, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} is {value!r}: give a whole number, {least} or more")
+    check_whole("frames", frames, 2)
+    check_whole("steps_between", steps_between)
+    style_shares(0.0, len(style_list(styles)))
     gammas = np.linspace(0, 1, frames).tolist()
-    recipe = check_options(
-        styles, gamma=gammas[0], sigma=sigma, recipe=recipe, steps=steps, seed=seed
-    )
-    start = read_start(init)
-    transfer = StyleTransfer(
-        photo,
-        styles,
-        recipe=recipe,
-        size=size,
-        keep=keep,
-        only=only,
-        mask=mask,
-        localize=localize,
-        backbone=backbone,
-        weights=weights,
-        precision=precision,
-        memory=memory,
-    )
-    results = [transfer.run(gamma=0.0, sigma=sigma, init=start, seed=seed, progress=progress)]
-    for gamma in gammas[1:]:
+    transfer, options = prepare(photo, styles, options)
+    results: list[Result] = []
+    of_next: dict[str, Any] = {}
+    for k, gamma in enumerate(gammas):
+        of_run = those_of(RunOptions, in_folder(options, f"frame-{k + 1}"))
+        results.append(transfer.run(**{**of_run, "gamma": gamma, **of_next}))
         if not results[-1].completed:
             break
-        results.append(
-            transfer.run(
-                gamma=gamma,
-                sigma=sigma,
-                steps=steps_between,
-                init=results[-1].image,
-                warm=_CALM,
-                progress=progress,
-            )
-        )
+        of_next = {"steps": steps_between, "init": results[-1].image, "warm": _CALM}
     return Crossfade(
         frames=tuple(result.image for result in results),
         gammas=tuple(gammas[: len(results)]),

@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,46 @@ from mnst import images
 from mnst.backend import tf
 
 if TYPE_CHECKING:
-    from mnst.engine.training import StepRecord
+    from mnst.engine.trainer import StepRecord
 
 _LINES = 10
 _PICTURES = 20  # about as many as TensorBoard's slider is still pleasant with
+
+
+@contextmanager
+def watch(
+    heading: Callable[[], list[str]],
+    steps: int,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Iterator[Callable[[StepRecord], None]]:
+    """Shows a run in all the ways that were asked for.
+
+    Args:
+        heading: Gives the lines that say what runs on what; called where they are shown.
+        steps: How many steps the run takes.
+        settings: What it is made with.
+        options: `progress`, `log_dir`, `preview` and `callback`, as in `stylize`.
+
+    Yields:
+        What is to be called with every record.
+    """
+    consumers: list[Callable[[StepRecord], object]] = []
+    with ExitStack() as opened:
+        if options["progress"]:
+            consumers.append(opened.enter_context(Progress(heading(), steps)))
+        if options["log_dir"] is not None:
+            consumers.append(opened.enter_context(Logs(options["log_dir"], steps, settings)))
+        if options["preview"] is not None:
+            consumers.append(Preview(options["preview"], steps))
+        if options["callback"] is not None:
+            consumers.append(options["callback"])
+
+        def show(record: StepRecord) -> None:
+            for consume in consumers:
+                consume(record)
+
+        yield show
 
 
 class Progress:
@@ -115,16 +152,6 @@ class Preview:
             self._handle.update(shown, raw=True)
 
 
-def check_preview(preview: int | None) -> None:
-    """Raises a ValueError if `preview` is not a number of steps."""
-    if preview is not None and (
-        isinstance(preview, bool) or not isinstance(preview, int) or preview < 1
-    ):
-        raise ValueError(
-            f"preview is {preview!r}: give a whole number of steps, 1 or more, or None"
-        )
-
-
 def _notebook_display() -> Any:
     """Returns IPython's `display`, or None where there is no notebook to display in."""
     if "ipykernel" not in sys.modules:
@@ -166,9 +193,9 @@ class Logs:
     def __enter__(self) -> Logs:
         self._writer = tf.summary.create_file_writer(str(self._folder))
         if self._settings is not None:
-            told = json.dumps(self._settings, indent=2)
+            text = json.dumps(self._settings, indent=2)
             with self._writer.as_default():
-                tf.summary.text("settings", f"```\n{told}\n```", step=0)
+                tf.summary.text("settings", f"```\n{text}\n```", step=0)
         return self
 
     def __call__(self, record: StepRecord) -> None:

@@ -1,0 +1,238 @@
+"""The options of all that paints: their types, defaults and meaning, each said once.
+
+Functions take them as keywords, `**options: Unpack[StylizeOptions]` (PEP 692), which type checkers
+read; `mnst.painting.signatures.takes` checks their names, fills in the defaults, and shows them in
+help. An option is added here, and used where it matters; the command line reads it off the
+signatures.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict, get_args
+
+from mnst.checks import check_choice, check_whole
+from mnst.engine.devices import PRECISIONS
+from mnst.engine.planning import parse_memory
+from mnst.engine.trainer import StepRecord
+from mnst.masks import Classes
+from mnst.objective.mixing import style_shares, style_sigmas
+from mnst.painting.signatures import defaults
+from mnst.recipes import Recipe, get_recipe
+from mnst.reporting.progress import check_log_dir
+
+Path = str | os.PathLike[str]
+Localize = Literal["guided", "composite"]
+
+
+class RecipeOption(TypedDict, total=False):
+    """What is minimised, and how.
+
+    Attributes:
+        recipe: Losses and optimiser: a `Recipe`, or a name ("article", "paper", "tutorial",
+            "fast"), optionally with changes: "article,steps=300,learning_rate=8".
+    """
+
+    recipe: Annotated[Recipe | str, "article"]
+
+
+class NetworkOptions(TypedDict, total=False):
+    """What is painted how large, and what measures it.
+
+    Attributes:
+        size: The longest that a long side may be, in pixels. Larger pictures are reduced, smaller
+            ones stay as they are.
+        backbone: The network that measures: "vgg19", "vgg16", "vgg19-lite", or an object of your
+            own, such as a Keras model. "auto" is VGG19, and the small vgg19-lite where VGG19's
+            weights can't be had.
+        weights: Path of the backbone's weights. Without it the file named by the variable
+            MNST_VGG19_WEIGHTS is taken, or Keras' cache, or Keras' download.
+        precision: What the network computes in: "float32", "bfloat16", or "auto", which is
+            bfloat16 where the hardware multiplies it faster. Losses are float32 always.
+        memory: What the run may take: bytes, or a text such as "8GB". A picture that takes more is
+            painted in tiles, to the same numbers, but for rounding, in 1.5 to 1.8 times the time.
+            None is most of what is free: of the GPU's memory, or else the machine's.
+    """
+
+    size: Annotated[int, 512]
+    backbone: Annotated[Any, "auto"]
+    weights: Annotated[Path | None, None]
+    precision: Annotated[str, "auto"]
+    memory: Annotated[int | str | None, None]
+
+
+class MaskOptions(TypedDict, total=False):
+    """Where is painted.
+
+    Attributes:
+        keep: What to keep of the photo: a class that DeepLab knows, such as "person", or several.
+            `mnst.segment` finds it in the photo as it was given. Where there is none, a warning
+            says so, and all is painted. At most one of `keep`, `only` and `mask` is given.
+        only: Classes to paint, and to keep the rest.
+        mask: What to keep, as `mnst.load_mask` takes it: a path or an array [h, w], of the photo's
+            proportions in any size. White, or 1, keeps the pixel as it is, 0 paints it, and what is
+            between is a mixture.
+        style_masks: Where each style may paint: one such mask for each, or None for everywhere. A
+            pixel that no style may paint is kept.
+        localize: How masks work, "guided" or "composite". "guided" lets them take part in the
+            losses: strokes are made for what is painted, and end at what is kept as at any edge in
+            the photo. "composite" paints all of it and puts the pixels back (paper, section 3.4).
+    """
+
+    keep: Annotated[Classes | None, None]
+    only: Annotated[Classes | None, None]
+    mask: Annotated[Any, None]
+    style_masks: Annotated[Sequence[Any] | None, None]
+    localize: Annotated[Localize, "guided"]
+
+
+class SceneOptions(RecipeOption, NetworkOptions, MaskOptions, total=False):
+    """What a photo and its styles are opened with."""
+
+
+class StepsOption(TypedDict, total=False):
+    """How long a run is.
+
+    Attributes:
+        steps: How many steps a run takes; None is what the recipe says.
+    """
+
+    steps: Annotated[int | None, None]
+
+
+class LoopOptions(StepsOption, total=False):
+    """What a run is started and watched with, whatever it mixes.
+
+    Attributes:
+        init: What to start from: "content", "noise", or an image of the same proportions. None is
+            what the recipe says.
+        seed: The seed of the noise, where a run starts from noise.
+        callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
+            to end the run early.
+        preview: Show the picture in the notebook, and refresh it in place after every so many
+            steps. Outside of a notebook there is nowhere to show it: a warning says so.
+        progress: Show a bar on a terminal or in a notebook, plain lines elsewhere, on standard
+            error; with it, the run's first line names device and backbone.
+        log_dir: A folder for logs that `tensorboard --logdir` shows: losses, learning rate, and
+            the picture every so often. Where several runs are made, each has a folder in it. It
+            needs `pip install tensorboard`.
+    """
+
+    init: Annotated[Any, None]
+    seed: Annotated[int, 0]
+    callback: Annotated[Callable[[StepRecord], object] | None, None]
+    preview: Annotated[int | None, None]
+    progress: Annotated[bool, True]
+    log_dir: Annotated[Path | None, None]
+
+
+class SigmaOption(TypedDict, total=False):
+    """How styles are balanced.
+
+    Attributes:
+        sigma: The calibration weight of each style, above 0 (article, fig. 7). None is 1 for each;
+            "auto" is the closed form of `calibrate`, which takes no run.
+    """
+
+    sigma: Annotated[Sequence[float] | Literal["auto"] | None, None]
+
+
+class GammaOption(TypedDict, total=False):
+    """The crossfader.
+
+    Attributes:
+        gamma: The share of style 1 of two, in 0..1, or the share of each style, in sum 1: the
+            crossfader. None is equal shares.
+    """
+
+    gamma: Annotated[float | Sequence[float] | None, None]
+
+
+class RunOptions(GammaOption, SigmaOption, LoopOptions, total=False):
+    """What one run is made with."""
+
+
+class StylizeOptions(GammaOption, SigmaOption, SceneOptions, LoopOptions, total=False):
+    """What one picture is made with."""
+
+
+class CalibrateOptions(SceneOptions, LoopOptions, total=False):
+    """What calibration is made with: gamma is equal shares then, and sigma what it looks for."""
+
+
+class CrossfadeOptions(SigmaOption, SceneOptions, LoopOptions, total=False):
+    """What all frames of a crossfade are made with: gamma is what moves."""
+
+
+class SweepOptions(SigmaOption, NetworkOptions, MaskOptions, LoopOptions, total=False):
+    """What all runs of a sweep are made with; its gamma and recipe are lists."""
+
+
+class FigureOptions(RecipeOption, NetworkOptions, LoopOptions, total=False):
+    """What the runs behind figures are made with; they mix, and keep, what the sources do."""
+
+
+class PlanOptions(SceneOptions, StepsOption, total=False):
+    """What is planned: a plan does not depend on the mixture, nor on who watches."""
+
+
+class StudioOptions(RecipeOption, NetworkOptions, StepsOption, total=False):
+    """What full pictures of the crossfader are made with: the rest is what its controls ask for."""
+
+
+def those_of(kind: type, options: Mapping[str, Any]) -> Any:
+    """Returns those of some options that are of a kind."""
+    return {name: options[name] for name in defaults(kind) if name in options}
+
+
+def in_folder(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns the options of one of several runs: its logs go to a folder of their own."""
+    log_dir = options["log_dir"]
+    return {**options, "log_dir": None if log_dir is None else pathlib.Path(log_dir) / name}
+
+
+def check_scene(options: SceneOptions) -> Recipe:
+    """Checks what costs nothing to check, before pictures are read; returns the recipe.
+
+    Raises:
+        ValueError: If an option is out of range, or options don't go together.
+        TypeError: If the recipe is none.
+    """
+    given = [name for name in ("keep", "only", "mask") if options[name] is not None]
+    if len(given) > 1:
+        raise ValueError(f"{given[0]} and {given[1]} were both given: give one of them")
+    localize = check_choice("localize", options["localize"], get_args(Localize))
+    if localize == "composite" and options["style_masks"] is not None:
+        raise ValueError("style_masks take part in the loss: give localize='guided'")
+    check_choice("precision", options["precision"], PRECISIONS)
+    parse_memory(options["memory"])
+    return get_recipe(options["recipe"])
+
+
+def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe:
+    """Checks the options of a run that cost nothing to check; returns the recipe with its steps.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+    style_shares(options.get("gamma"), styles)
+    sigma = options.get("sigma")
+    if not isinstance(sigma, str):
+        style_sigmas(sigma, styles)
+    elif sigma != "auto":
+        raise ValueError(f"sigma is {sigma!r}: give 'auto', or a number for each style")
+    else:
+        recipe.style.check_distances()
+    check_whole("seed", options["seed"], 0)
+    if options["preview"] is not None:
+        check_whole("preview", options["preview"])
+    if options["log_dir"] is not None:
+        check_log_dir(options["log_dir"])
+    return check_steps(options["steps"], recipe)
+
+
+def check_steps(steps: int | None, recipe: Recipe) -> Recipe:
+    """Returns the recipe with so many steps; None is its own."""
+    return recipe if steps is None else recipe.replace(steps=steps)

@@ -1,0 +1,134 @@
+"""What comes out of a run: the picture, and how it came about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnst.engine.trainer import StepRecord
+from mnst.images import encode, save_image, to_uint8
+from mnst.objective import mixing
+from mnst.reporting.plots import axes, log_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished picture and how it came about.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        history: A `StepRecord` for the start and for every step, without their pictures. With
+            localize="composite" the losses are those of the whole picture, as it was before the
+            photo's pixels were put back.
+        start_losses: L_style_k(c), the style losses of the content image, one per style.
+        settings: What it was made with: gamma, sigma, recipe, steps done, init, seed, backbone,
+            weights, precision, device and versions; with masks, how the transfer is localized and
+            what share of the pixels is kept. `save` puts it into the file.
+        completed: False if the run was ended before its last step.
+    """
+
+    image: np.ndarray
+    history: tuple[StepRecord, ...]
+    start_losses: tuple[float, ...]
+    settings: dict[str, Any]
+    completed: bool = True
+
+    @property
+    def final_losses(self) -> tuple[float, ...]:
+        """L_style_k(x_final), the style losses of the picture, one per style."""
+        last = self.history[-1].losses
+        return tuple(last[f"style_{k}"] for k in range(1, len(self.start_losses) + 1))
+
+    @property
+    def relative_improvement(self) -> tuple[float, ...]:
+        """RI_k = L_style_k(c) / L_style_k(x_final) (article, fig. 5), one per style."""
+        return mixing.relative_improvement(self.start_losses, self.final_losses)
+
+    @property
+    def loss_ratio(self) -> tuple[float, ...]:
+        """r_k = L_style_k(x_final) / L_style_k(c) (paper, eq. 8 and 9), one per style."""
+        return mixing.loss_ratio(self.start_losses, self.final_losses)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the picture with its settings; see `mnst.save_image`.
+
+        Args:
+            path: Ends in .png, .jpg, .jpeg, .webp, .tif or .tiff.
+
+        Raises:
+            ValueError: If the ending is another.
+            OSError: If the file can't be written. What was there before is left as it was.
+        """
+        save_image(path, self.image, self.settings)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draws the style losses over the steps, relative to the content image's: r_k.
+
+        Further terms of the recipe are drawn as dashed lines, relative to their largest value.
+
+        Args:
+            ax: Matplotlib axes to draw on; a new figure, if not given.
+
+        Returns:
+            The axes.
+        """
+        ax = axes(ax)
+        steps = [record.step for record in self.history]
+        for k, start in enumerate(self.start_losses, start=1):
+            ratios = [record.losses[f"style_{k}"] / start for record in self.history]
+            share = self.settings["gamma"][k - 1]
+            ax.plot(steps, ratios, label=f"style {k}, share {share:g}")
+        for name in self._further_losses:
+            values = np.array([record.losses[name] for record in self.history])
+            ax.plot(steps, values / (values.max() or 1), linestyle="--", label=name)
+        ax.axhline(1, color="grey", linewidth=0.8, linestyle=":")
+        ax.set(xlabel="step", ylabel="style loss / style loss of the content image")
+        ax.legend()
+        return log_axis(ax)
+
+    @property
+    def _further_losses(self) -> list[str]:
+        styles = [f"style_{k}" for k in range(1, len(self.start_losses) + 1)]
+        return [
+            name for name in self.history[0].losses if name not in ("content", *styles, "total")
+        ]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype)
+
+    def _repr_png_(self) -> bytes:
+        return encode(self.image, "PNG")
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        improved = ", ".join(f"{value:.4g}" for value in self.relative_improvement)
+        return (
+            f"<mnst.Result: {width} x {height} pixels, {self.history[-1].step} steps, "
+            f"relative improvement {improved}>"
+        )
+
+
+def make_result(
+    last: StepRecord,
+    history: Sequence[StepRecord],
+    start_losses: tuple[float, ...],
+    settings: dict[str, Any],
+    steps: int,
+) -> Result:
+    """Returns the result whose picture is that of the record `last`."""
+    # An interrupt may fall between a record's arrival and its place in the history.
+    earlier = [record for record in history if record.step < last.step]
+    return Result(
+        image=to_uint8(last.image),
+        history=(*earlier, last.numbers()),
+        start_losses=start_losses,
+        settings={**settings, "steps": last.step},
+        completed=last.step == steps,
+    )
