@@ -3,6 +3,8 @@
 import json
 import socket
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,9 +27,40 @@ def test_a_taken_port_is_said_in_a_line(taken, capsys):
     assert capsys.readouterr().err == said
 
 
-def test_without_a_port_the_next_free_one_is_taken(taken, monkeypatch):
+@pytest.fixture
+def served(monkeypatch):
+    """Holds the configuration of every server that Voila was to start."""
+    started = []
+
+    class Voila:
+        def __init__(self, *, config, config_file_paths):
+            self.config = config.Voila
+
+        def initialize(self, arguments):
+            assert Path(self.notebook_path).is_file()
+
+        def start(self):
+            started.append(self.config)
+
+    monkeypatch.setitem(sys.modules, "voila", SimpleNamespace(app=SimpleNamespace(Voila=Voila)))
+    return started
+
+
+def test_without_a_port_the_next_free_one_is_taken(taken, served, monkeypatch, capsys):
     monkeypatch.setattr(app, "PORT", taken)
-    assert taken < app._free_port(None) < taken + app._PORTS
+    assert main(["app", "--no-browser"]) == 0
+    (config,) = served
+    assert taken < config.port < taken + 50
+    assert (config.ip, config.open_browser) == ("127.0.0.1", False)
+    assert capsys.readouterr().err == f"http://127.0.0.1:{config.port}/  (Ctrl-C ends it)\n"
+
+
+def test_a_port_that_is_free_is_taken(served):
+    with socket.socket() as probe:
+        probe.bind((app.ADDRESS, 0))
+        free = probe.getsockname()[1]
+    assert main(["app", "--port", str(free)]) == 0
+    assert (served[0].port, served[0].open_browser) == (free, True)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1"])

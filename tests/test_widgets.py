@@ -9,28 +9,95 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from scenes import RECIPE
+from scenes import RECIPE, SIDE, tiny
 
 import mnst
+from mnst.images import encode
 from mnst.paintings import dots, glass, ink, swirls
-from mnst.studio import painter, widgets
+from mnst.studio import background, widgets
 
 pytest.importorskip("ipywidgets")
 
-SIDE = 32
+
+class Page:
+    """A crossfader as it is seen and used: its widgets, found by what they say."""
+
+    def __init__(self, crossfader):
+        self.crossfader = crossfader
+
+    def all(self, kind, said="", *, styled=None):
+        """The widgets of a kind that say something, or have a style, from top to bottom."""
+        return [
+            widget
+            for widget in every(self.crossfader.widget)
+            if type(widget).__name__ == kind
+            and said in words(widget)
+            and (styled is None or styled in styles(widget))
+        ]
+
+    def the(self, kind, said="", *, styled=None):
+        (widget,) = self.all(kind, said, styled=styled)
+        return widget
+
+    def settle(self):
+        """Waits until everything is read and painted; returns the result."""
+        self.crossfader._reader.submit(lambda: None).result(60)
+        assert self.crossfader._painter.wait(100)
+        return self.crossfader.result
+
+    @property
+    def sliders(self):
+        return self.all("FloatSlider")
+
+    @property
+    def said(self):
+        """The line below the picture, as HTML."""
+        return self.the("HTML", styled="mnst-status").value
+
+    @property
+    def status(self):
+        return re.sub("<.*?>", "", self.said)
+
+    @property
+    def shown(self):
+        return np.asarray(Image.open(io.BytesIO(self.the("Image").value)))
+
+    def thumbnails(self, alt):
+        """The JPEG files of the pictures whose description begins so."""
+        pattern = f'alt="{alt}[^"]*" src="data:image/jpeg;base64,(.*?)"'
+        found = [re.search(pattern, html.value) for html in self.all("HTML")]
+        return [base64.b64decode(one[1]) for one in found if one]
+
+
+def every(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from every(child)
+
+
+def words(widget):
+    """What a widget says to whoever reads it, or points at it."""
+    names = ("description", "tooltip", "placeholder", "value")
+    return " ".join(str(getattr(widget, name, "")) for name in names)
+
+
+def styles(widget):
+    return widget.get_state("_dom_classes")["_dom_classes"]
 
 
 @pytest.fixture
 def make(monkeypatch):
     """Makes small crossfaders, and ends them."""
-    monkeypatch.setattr(painter, "_FIRST", 4)
-    monkeypatch.setattr(painter, "_PREVIEW", RECIPE)
+    monkeypatch.setattr(background, "_FIRST", 4)
+    monkeypatch.setattr(background, "_PREVIEW", RECIPE)
     made = []
 
     def make(*pictures, **options):
         small = {"recipe": RECIPE, "preview_size": SIDE, "backbone": "vgg19-lite"}
         made.append(mnst.Crossfader(*pictures, **{**small, **options}))
-        return made[-1]
+        page = Page(made[-1])
+        page.settle()
+        return page
 
     yield make
     for crossfader in made:
@@ -38,21 +105,19 @@ def make(monkeypatch):
 
 
 @pytest.fixture
-def crossfader(make):
-    return settled(make(dots(size=SIDE), [swirls(size=SIDE), glass(size=SIDE)]))
-
-
-def settled(crossfader):
-    """Waits until everything is read and painted."""
-    crossfader._reader.submit(lambda: None).result(60)
-    assert crossfader._painter.wait(100)
-    return crossfader
+def page(make):
+    return make(tiny(dots), [tiny(swirls), tiny(glass)])
 
 
 def png(array):
     file = io.BytesIO()
     Image.fromarray(array).save(file, "PNG")
     return file.getvalue()
+
+
+def thumbnails_of(*pictures):
+    """The files that show small pictures, which are not reduced."""
+    return [encode(picture, "JPEG") for picture in pictures]
 
 
 def upload(widget, **files):
@@ -69,77 +134,71 @@ def upload(widget, **files):
     ]
 
 
-def status(crossfader):
-    return re.sub("<.*?>", "", crossfader._stage._status.value)
-
-
-def shown(crossfader):
-    return np.asarray(Image.open(io.BytesIO(crossfader._stage._picture.value)))
-
-
 def test_it_begins_with_styles_and_asks_for_a_photo(make):
-    crossfader = settled(make())
-    assert len(crossfader._styles) == 2
-    assert status(crossfader) in ("", "Choose a photo, or try an example.")
-    assert crossfader._full.disabled
-    assert crossfader.result is None
-    assert "application/vnd.jupyter.widget-view+json" in str(crossfader._repr_mimebundle_())
+    page = make()
+    assert len(page.thumbnails("Style")) == 2
+    assert page.status in ("", "Choose a photo, or try an example.")
+    assert page.the("Button", "Paint in full").disabled
+    assert page.crossfader.result is None
+    shown = page.crossfader._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in str(shown)
 
 
-def test_pictures_that_were_given_are_painted(crossfader):
-    assert crossfader.result.settings["gamma"] == [0.5, 0.5]
-    assert crossfader.result.settings["backbone"] == "vgg19-lite"
-    assert shown(crossfader).shape == (SIDE, SIDE, 3)
-    assert status(crossfader).startswith("Preview: 32 x 32 pixels, by vgg19-lite")
+def test_pictures_that_were_given_are_painted(page):
+    result = page.crossfader.result
+    assert result.settings["gamma"] == [0.5, 0.5]
+    assert result.settings["backbone"] == "vgg19-lite"
+    assert page.shown.shape == (SIDE, SIDE, 3)
+    assert page.status.startswith("Preview: 32 x 32 pixels, by vgg19-lite")
 
 
 def test_uploads_are_taken_and_let_go(make):
-    crossfader = settled(make())
-    upload(crossfader._photo_upload, photo=png(dots(size=SIDE)))
-    upload(crossfader._style_upload, a=png(ink(size=SIDE)), b=png(swirls(size=SIDE)))
-    settled(crossfader)
-    np.testing.assert_array_equal(crossfader._photo, dots(size=SIDE))
+    page = make()
+    photos, styles = page.all("FileUpload")
+    upload(photos, photo=png(tiny(dots)))
+    upload(styles, a=png(tiny(ink)), b=png(tiny(swirls)))
+    assert page.settle() is not None
+    assert page.thumbnails("The photo") == thumbnails_of(tiny(dots))
     # They take the places of the two that were there to begin with; a third is a third.
-    first, second = crossfader._styles
-    np.testing.assert_array_equal(first, ink(size=SIDE))
-    np.testing.assert_array_equal(second, swirls(size=SIDE))
-    assert crossfader._photo_upload.value == crossfader._style_upload.value == ()
-    assert crossfader.result is not None
-    upload(crossfader._style_upload, c=png(glass(size=SIDE)))
-    settled(crossfader)
-    assert len(crossfader._styles) == len(crossfader._sliders) == 3
-    assert crossfader.position.gamma == pytest.approx([1 / 3] * 3)
-    for slider, value in zip(crossfader._sliders, (0.5, 0.5, 0), strict=True):
+    two = [tiny(ink), tiny(swirls)]
+    assert page.thumbnails("Style") == thumbnails_of(*two)
+    assert photos.value == styles.value == ()
+    upload(styles, c=png(tiny(glass)))
+    page.settle()
+    assert page.thumbnails("Style") == thumbnails_of(*two, tiny(glass))
+    assert len(page.sliders) == 3
+    assert page.crossfader.position.gamma == pytest.approx([1 / 3] * 3)
+    for slider, value in zip(page.sliders, (0.5, 0.5, 0), strict=True):
         slider.value = value
-    assert settled(crossfader).result.settings["gamma"] == [0.5, 0.5, 0]
+    assert page.settle().settings["gamma"] == [0.5, 0.5, 0]
 
 
-def test_gamma_and_toggles_are_what_is_painted(crossfader):
-    crossfader._sliders[0].value = 0.8
-    crossfader._calibrate.value = False
-    settings = settled(crossfader).result.settings
+def test_gamma_and_toggles_are_what_is_painted(page):
+    page.the("FloatSlider", "gamma").value = 0.8
+    page.the("Checkbox", "Calibrate").value = False
+    settings = page.settle().settings
     assert settings["gamma"] == pytest.approx([0.8, 0.2])
     assert settings["sigma"] == [1, 1]
 
 
-def test_a_style_can_be_taken_away(crossfader):
-    (card, _) = crossfader._styles_shown.children
-    card.children[1].click()
-    settled(crossfader)
-    np.testing.assert_array_equal(crossfader._styles[0], glass(size=SIDE))
-    assert status(crossfader) == "Add styles: two or more."
-    assert crossfader._full.disabled
-    crossfader._keep.value = True  # asks for nothing, with nothing to paint
-    settled(crossfader)
-    assert status(crossfader) == "Add styles: two or more."
+def test_a_style_can_be_taken_away(page):
+    page.the("Button", "Remove style 1").click()
+    page.settle()
+    assert page.thumbnails("Style") == thumbnails_of(tiny(glass))
+    assert page.status == "Add styles: two or more."
+    assert page.the("Button", "Paint in full").disabled
+    page.the("Checkbox", "Keep people").value = True  # asks for nothing, with nothing to paint
+    page.settle()
+    assert page.status == "Add styles: two or more."
 
 
 def test_uploads_are_limited(make, monkeypatch):
-    crossfader = settled(make())
+    page = make(None, [tiny(swirls), tiny(glass)])
     monkeypatch.setattr(widgets, "UPLOAD_LIMIT", 2**20)
-    upload(crossfader._photo_upload, large=bytes(2**20 + 1))
-    assert status(settled(crossfader)) == "large.png: 1 MB is too large; upload at most 1 MB"
-    assert crossfader._photo is None
+    upload(page.the("FileUpload", "photo"), large=bytes(2**20 + 1))
+    page.settle()
+    assert page.status == "large.png: 1 MB is too large; upload at most 1 MB"
+    assert page.thumbnails("The photo") == []
 
 
 @pytest.mark.parametrize(
@@ -147,70 +206,65 @@ def test_uploads_are_limited(make, monkeypatch):
     [(b"no picture", "not a picture"), (b"", "not a picture"), (png(dots(size=64))[:900], "dama")],
 )
 def test_a_broken_upload_is_told_in_words(make, content, reason):
-    crossfader = settled(make())
-    upload(crossfader._photo_upload, broken=content)
-    settled(crossfader)
-    assert status(crossfader).startswith("broken.png: ")
-    assert reason in status(crossfader)
-    assert "mnst-error" in crossfader._stage._status.value
+    page = make(None, [tiny(swirls), tiny(glass)])
+    upload(page.the("FileUpload", "photo"), broken=content)
+    page.settle()
+    assert page.status.startswith("broken.png: ")
+    assert reason in page.status
+    assert "mnst-error" in page.said
 
 
 def test_names_of_files_are_no_html(make):
-    crossfader = settled(make())
-    upload(crossfader._photo_upload, **{"<img src=x onerror=alert(1)>": b"no picture"})
-    settled(crossfader)
-    assert "<img" not in crossfader._stage._status.value
+    page = make(None, [tiny(swirls), tiny(glass)])
+    name = "<img src=x onerror=alert(1)>"
+    upload(page.the("FileUpload", "photo"), **{name: b"no picture"})
+    page.settle()
+    assert "onerror" in page.said
+    assert "<img" not in page.said
 
 
-def test_the_full_picture_is_painted_saved_and_downloaded(crossfader, tmp_path, monkeypatch):
+def test_the_full_picture_is_painted_saved_and_downloaded(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    crossfader._full.click()
-    assert crossfader._sliders[0].disabled
-    settled(crossfader)
-    assert not crossfader._sliders[0].disabled
-    assert status(crossfader).startswith("Painted in full: 32 x 32 pixels")
+    page.the("Button", "Paint in full").click()
+    assert page.sliders[0].disabled
+    result = page.settle()
+    assert not page.sliders[0].disabled
+    assert page.status.startswith("Painted in full: 32 x 32 pixels")
     for name in ("painted.png", "painted-2.png"):
-        crossfader._save.click()
-        assert status(crossfader) == f"Saved: {name}"
-        assert mnst.read_settings(name) == crossfader.result.settings
-    link = re.search('href="data:image/png;base64,(.*?)"', crossfader._stage.download.value)
+        page.the("Button", "Save as").click()
+        assert page.status == f"Saved: {name}"
+        assert mnst.read_settings(name) == result.settings
+    link = re.search('href="data:image/png;base64,(.*?)"', page.the("HTML", "Download").value)
     assert base64.b64decode(link[1]) == (tmp_path / "painted.png").read_bytes()
-    crossfader._place.value = "nowhere/painted.png"
-    crossfader._save.click()
-    assert "there is no folder" in status(crossfader)
+    page.the("Text", "Where to save").value = "nowhere/painted.png"
+    page.the("Button", "Save as").click()
+    assert "there is no folder" in page.status
 
 
 def test_the_full_picture_can_be_stopped(make):
-    crossfader = settled(
-        make(dots(size=SIDE), [swirls(size=SIDE), glass(size=SIDE)], steps=100_000)
-    )
-    bar = crossfader._stage._bar
-    bar.observe(lambda change: crossfader._stop.click() if change["new"] else None, "value")
-    crossfader._full.click()
-    assert not crossfader._stop.disabled
-    settled(crossfader)
-    assert status(crossfader).startswith("Stopped after ")
-    assert not crossfader.result.completed
-    assert crossfader._stop.disabled
+    page = make(tiny(dots), [tiny(swirls), tiny(glass)], steps=100_000)
+    stop = page.the("Button", "Stop")
+    page.the("IntProgress").observe(lambda change: stop.click() if change["new"] else None, "value")
+    page.the("Button", "Paint in full").click()
+    assert not stop.disabled
+    result = page.settle()
+    assert page.status.startswith("Stopped after ")
+    assert not result.completed
+    assert stop.disabled
 
 
-def test_paths_are_read_and_may_be_left_out(crossfader, make, tmp_path):
-    mnst.save_image(tmp_path / "photo.png", ink(size=SIDE))
-    fields = [w for w in every(crossfader.widget) if type(w).__name__ == "Text"]
-    assert len(fields) == 3
-    fields[0].value = str(tmp_path / "photo.png")
-    np.testing.assert_array_equal(settled(crossfader)._photo, ink(size=SIDE))
-    fields[0].value = "missing.jpg"
-    assert status(settled(crossfader)) == "missing.jpg: there is no such file"
+def test_paths_are_read_and_may_be_left_out(page, make, tmp_path):
+    mnst.save_image(tmp_path / "photo.png", tiny(ink))
+    assert len(page.all("Text")) == 3
+    field = page.the("Text", "path or address of a photo")
+    field.value = str(tmp_path / "photo.png")
+    page.settle()
+    assert page.thumbnails("The photo") == thumbnails_of(tiny(ink))
+    field.value = "missing.jpg"
+    page.settle()
+    assert page.status == "missing.jpg: there is no such file"
     # Not merely hidden: a message from the browser could fill in what is hidden.
-    without = make(paths=False)
-    assert not [w for w in every(without.widget) if type(w).__name__ == "Text"]
-
-
-def every(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from every(child)
+    assert make(paths=False).all("Text") == []
 
 
 def test_without_ipywidgets_it_says_how_to_get_it(monkeypatch):

@@ -1,27 +1,32 @@
 """The crossfader to play with, in a notebook or on a web page: `mnst.Crossfader`.
 
-Here are the widgets; what they show is painted by `mnst.studio.painter`, in a thread, so that the
-kernel stays free. ipywidgets is imported when a crossfader is made, and comes with mnst[notebooks].
+Here are the widgets. What they show is painted by `mnst.studio.background`, in a thread, so that
+the kernel stays free. ipywidgets is imported when a crossfader is made, and comes with
+mnst[notebooks].
 """
 
 from __future__ import annotations
 
 import base64
 import html
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mnst import images
 from mnst.errors import one_line
-from mnst.painting.transfer import Result, style_list
+from mnst.painting.options import StudioOptions
+from mnst.painting.result import Result
+from mnst.painting.scene import style_list
+from mnst.painting.signatures import takes
 from mnst.paintings import glass, swirls
-from mnst.recipes import ARTICLE, Recipe
-from mnst.studio.painter import Painter, Position
+from mnst.studio.background import BackgroundPainter, Listener, Position
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 UPLOAD_LIMIT = 32 * 2**20
 """How large an uploaded file may be, in bytes. Jupyter's own servers take 10 MiB at once."""
@@ -65,6 +70,7 @@ _CSS = """<style>
 </style>"""
 
 
+@takes(StudioOptions)
 class Crossfader:
     """Paints a photo between two or more styles while a slider moves.
 
@@ -77,13 +83,9 @@ class Crossfader:
         styles: Two or more style images; None for two that the package draws.
         paths: Whether pictures can be picked by path or address and results saved by path. Without
             it, as on a page for others, there are uploads and downloads alone.
-        size: The longest side of the full picture at first, in pixels.
-        preview_size: The longest side of previews.
-        recipe: Of the full picture, as in `stylize`; so are the options that follow.
-        steps: How many steps it takes.
-        backbone: Which network measures it.
-        weights: Path of that network's weights.
-        precision: What networks compute in.
+        preview_size: The longest side of previews, in pixels.
+        **options: Those of `StudioOptions`, for the full picture. What else `stylize` takes is
+            what the controls ask for.
 
     Attributes:
         result: The `Result` that is shown; None before the first. It is a preview until the full
@@ -104,31 +106,17 @@ class Crossfader:
         styles: Sequence[Any] | None = None,
         *,
         paths: bool = True,
-        size: int = 512,
         preview_size: int = 256,
-        recipe: Recipe | str = ARTICLE,
-        steps: int | None = None,
-        backbone: str = "auto",
-        weights: str | os.PathLike[str] | None = None,
-        precision: str = "auto",
+        **options: Unpack[StudioOptions],
     ) -> None:
         self._w = _ipywidgets()
-        self._stage = _Stage(self._w, self._rested)
-        self._painter = Painter(
-            self._stage,
-            size=preview_size,
-            full_size=size,
-            recipe=recipe,
-            steps=steps,
-            backbone=backbone,
-            weights=weights,
-            precision=precision,
-        )
+        self._stage = _Stage(self._w, lambda: self._set_rendering(False))
+        self._painter = BackgroundPainter(self._stage, preview_size=preview_size, options=options)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="mnst-reader")
         self._photo: np.ndarray | None = None
         self._styles: tuple[np.ndarray, ...] = ()
         self._drawn: tuple[np.ndarray, ...] = ()  # those of the styles that nobody picked
-        self._make_controls(paths, size)
+        self._make_controls(paths, options["size"])
         if styles is None:
             for draw in (swirls, glass):
                 self._read(draw, "the styles", self._add_drawn)
@@ -167,38 +155,33 @@ class Crossfader:
     def _make_controls(self, paths: bool, size: int) -> None:
         w = self._w
         self._photo_upload = w.FileUpload(accept="image/*", tooltip="A photo to paint")
+        self._photo_upload.observe(self._uploaded(self._take_photo), "value")
         self._style_upload = w.FileUpload(
             accept="image/*", multiple=True, tooltip="Pictures in whose style to paint"
         )
-        for upload, name in ((self._photo_upload, "photo"), (self._style_upload, "styles")):
-            upload.add_class("mnst-upload")
-            upload.add_class(f"mnst-{name}")
-        self._photo_upload.observe(self._uploaded(self._take_photo), "value")
         self._style_upload.observe(self._uploaded(self._add_style), "value")
-        self._example = w.Button(description="Try an example", tooltip="Grace Hopper, 1984")
-        self._example.layout.width = "auto"
-        self._example.on_click(lambda _: self._read(_example, "the example", self._take_photo))
-        self._photo_shown = w.HBox()
-        self._styles_shown = w.HBox()
-        self._sliders: list[Any] = []
-        self._slider_box = w.VBox()
-        self._keep = w.Checkbox(value=False, description="Keep people as they are", indent=False)
-        self._calibrate = w.Checkbox(
-            value=True, description="Calibrate: half way is half of each", indent=False
+        for upload, name in ((self._photo_upload, "photo"), (self._style_upload, "styles")):
+            upload.add_class("mnst-upload").add_class(f"mnst-{name}")
+        self._example = self._button(
+            "Try an example",
+            lambda: self._read(_example, "the example", self._take_photo),
+            tooltip="Grace Hopper, 1984",
         )
-        for toggle in (self._keep, self._calibrate):
-            toggle.layout.width = "auto"
-            toggle.observe(lambda _: self._preview(), "value")
-        sizes = sorted({*_SIZES, size})
-        self._size = w.Dropdown(options=[(f"{s} pixels", s) for s in sizes], value=size)
-        self._size.layout.width = "120px"
-        self._full = w.Button(description="Paint in full", button_style="primary", disabled=True)
-        self._full.tooltip = "With VGG19, in the size beside; this takes minutes without a GPU"
-        self._full.on_click(lambda _: self._render())
-        self._stop = w.Button(description="Stop", disabled=True)
-        self._stop.on_click(lambda _: self._stopped())
-        for button in (self._full, self._stop):
-            button.layout.width = "auto"
+        self._photo_shown, self._slider_box = w.HBox(), w.VBox()
+        self._styles_shown = w.HBox(layout={"flex_flow": "row wrap", "grid_gap": "8px"})
+        self._sliders: list[Any] = []
+        self._keep = self._checkbox("Keep people as they are", False)
+        self._calibrate = self._checkbox("Calibrate: half way is half of each", True)
+        sizes = [(f"{side} pixels", side) for side in sorted({*_SIZES, size})]
+        self._size = w.Dropdown(options=sizes, value=size, layout={"width": "120px"})
+        self._full = self._button(
+            "Paint in full",
+            self._render,
+            button_style="primary",
+            disabled=True,
+            tooltip="With VGG19, in the size beside; this takes minutes without a GPU",
+        )
+        self._stop = self._button("Stop", self._stopped, disabled=True)
         # What is asked for with, but the sliders.
         self._asking = [self._photo_upload, self._style_upload, self._example]
         self._asking += [self._keep, self._calibrate, self._size]
@@ -209,11 +192,12 @@ class Crossfader:
             photo.append(self._path("a photo", self._take_photo))
             styles.append(self._path("a style", self._add_style))
             self._asking += [photo[-1], styles[-1]]
-            self._place = w.Text(value="painted.png", tooltip="Where to save: .png, .jpg, ...")
-            self._place.layout.width = "150px"
-            self._save = w.Button(description="Save as", disabled=True)
-            self._save.layout.width = "auto"
-            self._save.on_click(lambda _: self._saved())
+            self._place = w.Text(
+                value="painted.png",
+                tooltip="Where to save: .png, .jpg, ...",
+                layout={"width": "150px"},
+            )
+            self._save = self._button("Save as", self._saved, disabled=True)
             keeping += [self._save, self._place]
         most = f"{UPLOAD_LIMIT >> 20} MB" if not paths else "10 MB at once; larger ones by path"
         controls = w.VBox(
@@ -230,13 +214,25 @@ class Crossfader:
                 self._keep,
             ]
         )
-        controls.add_class("mnst-controls")
         painting = _row(w, self._full, self._size, self._stop)
         self._stage.add_below(self._slider_box, painting, _row(w, *keeping))
-        columns = w.HBox([controls, self._stage.widget], layout={"flex_flow": "row wrap"})
-        columns.add_class("mnst-columns")
-        self.widget = w.VBox([w.HTML(_CSS, layout={"display": "none"}), columns])
-        self.widget.add_class("mnst")
+        columns = w.HBox(
+            [controls.add_class("mnst-controls"), self._stage.widget],
+            layout={"flex_flow": "row wrap"},
+        ).add_class("mnst-columns")
+        self.widget = w.VBox([w.HTML(_CSS, layout={"display": "none"}), columns]).add_class("mnst")
+
+    def _button(self, description: str, clicked: Callable[[], None], **options: Any) -> Any:
+        layout = {"width": "auto"}
+        button = self._w.Button(description=description, layout=layout, **options)
+        button.on_click(lambda _: clicked())
+        return button
+
+    def _checkbox(self, description: str, value: bool) -> Any:
+        layout = {"width": "auto"}
+        box = self._w.Checkbox(value=value, description=description, indent=False, layout=layout)
+        box.observe(lambda _: self._preview(), "value")
+        return box
 
     def _path(self, what: str, use: Callable[[np.ndarray], None]) -> Any:
         """Makes a field for the path or address of a picture."""
@@ -276,8 +272,8 @@ class Crossfader:
 
         def read() -> None:
             try:
-                given = source() if callable(source) else source
-                use(images.to_uint8(images.load_image(given, size=_LONGEST, name=name)))
+                picture = source() if callable(source) else source
+                use(images.to_uint8(images.load_image(picture, size=_LONGEST, name=name)))
             except Exception as error:
                 self._stage.failed(one_line(error))
 
@@ -290,7 +286,7 @@ class Crossfader:
         self._photo = picture
         self._photo_shown.children = [_thumbnail(self._w, picture, "The photo")]
         self._stage.show_photo(picture)
-        self._look()
+        self._start()
 
     def _add_drawn(self, picture: np.ndarray) -> None:
         self._drawn = (*self._drawn, picture)
@@ -314,32 +310,28 @@ class Crossfader:
         w, before, self._styles = self._w, len(self._styles), styles
         cards = []
         for k, style in enumerate(self._styles, start=1):
-            remove = w.Button(description=f"style {k} \u00d7", tooltip=f"Remove style {k}")
-            remove.layout.width = f"{_THUMBNAIL}px"
-            remove.layout.margin = "0 2px"
-            remove.layout.padding = "0"
+            remove = w.Button(
+                description=f"style {k} \u00d7",
+                tooltip=f"Remove style {k}",
+                layout={"width": f"{_THUMBNAIL}px", "margin": "0 2px", "padding": "0"},
+            )
             remove.on_click(lambda _, style=style: self._remove_style(style))
             cards.append(w.VBox([_thumbnail(w, style, f"Style {k}"), remove]))
         self._styles_shown.children = cards
-        self._styles_shown.layout = w.Layout(flex_flow="row wrap", grid_gap="8px")
-        count = len(styles)
-        if count != before:
-            self._make_sliders(count)
-        self._look()
+        if len(styles) != before:
+            self._make_sliders(len(styles))
+        self._start()
 
     def _make_sliders(self, count: int) -> None:
         w = self._w
-        self._sliders = [self._slider(k, count) for k in range(1, (1 if count == 2 else count) + 1)]
-        rows = []
+        self._sliders = [self._slider(k, count) for k in range(1, 2 if count == 2 else count + 1)]
+        names = [w.HTML(f"style {k}") for k in range(1, count + 1)]
+        rows: list[tuple[Any, ...]] = []
         if count == 2:
-            second, first = w.HTML("style 2"), w.HTML("style 1")
-            rows.append(_row(w, second, self._sliders[0], first))
+            rows = [(names[1], self._sliders[0], names[0])]
         elif count > 2:
-            rows += [
-                _row(w, w.HTML(f"style {k}"), slider)
-                for k, slider in enumerate(self._sliders, start=1)
-            ]
-        self._slider_box.children = rows
+            rows = list(zip(names, self._sliders, strict=True))
+        self._slider_box.children = [_row(w, *row) for row in rows]
 
     def _slider(self, k: int, count: int) -> Any:
         slider = self._w.FloatSlider(
@@ -354,12 +346,12 @@ class Crossfader:
         slider.observe(lambda _: self._preview(), "value")
         return slider
 
-    def _look(self) -> None:
+    def _start(self) -> None:
         """Starts on other pictures, or says what is still to be picked."""
         ready = self._photo is not None and len(self._styles) >= 2
         self._full.disabled = not ready
         if ready:
-            self._painter.look(self._photo, self._styles)
+            self._painter.open(self._photo, self._styles)
             self._preview()
         elif self._photo is None:
             self._stage.say("Choose a photo, or try an example.")
@@ -380,9 +372,6 @@ class Crossfader:
         self._stop.disabled = True
         self._stage.working("Stopping")
         self._painter.stop()
-
-    def _rested(self) -> None:
-        self._set_rendering(False)
 
     def _set_rendering(self, rendering: bool) -> None:
         """While the full picture is painted, nothing else can be asked for but its end."""
@@ -406,24 +395,21 @@ class Crossfader:
             self._stage.say(f"Saved: {place}")
 
 
-class _Stage:
-    """The picture, and what is said about it: the painter's `View`."""
+class _Stage(Listener):
+    """The picture, and what is said about it."""
 
     def __init__(self, w: Any, rested: Callable[[], None]) -> None:
         self.result: Result | None = None
         self._rested = rested
-        self._empty = w.HTML("Your picture appears here.")
-        self._empty.add_class("mnst-empty")
+        self._empty = w.HTML("Your picture appears here.").add_class("mnst-empty")
         self._picture = w.Image(format="jpeg", layout={"display": "none"})
         self._picture.add_class("mnst-picture")
-        self._status = w.HTML()
-        self._status.add_class("mnst-status")
+        self._status = w.HTML().add_class("mnst-status")
         self._bar = w.IntProgress(
             max=1, layout={"visibility": "hidden", "width": "100%", "margin": "0", "height": "10px"}
         )
         self.download = w.HTML()
-        self.widget = w.VBox([self._empty, self._picture])
-        self.widget.add_class("mnst-stage")
+        self.widget = w.VBox([self._empty, self._picture]).add_class("mnst-stage")
 
     def add_below(self, slider: Any, *rows: Any) -> None:
         """Adds the slider, close to the picture, and what else is asked with."""
@@ -436,15 +422,12 @@ class _Stage:
         self._show(images.to_uint8(images.load_image(photo, size=512)))
 
     def say(self, text: str, kind: str = "") -> None:
-        """Says something in the line below the picture."""
         self._status.value = f'<span class="{kind}">{html.escape(text)}</span>'
 
     def working(self, what: str) -> None:
-        """Says what takes a while."""
         self.say(f"{what} …", "mnst-busy")
 
     def showing(self, image: np.ndarray, step: int, steps: int) -> None:
-        """Shows a picture that isn't finished."""
         self.download.value = ""
         self._show(image)
         self._bar.max, self._bar.value = steps, step
@@ -452,7 +435,6 @@ class _Stage:
         self.say(f"Step {step} of {steps}", "mnst-busy")
 
     def finished(self, result: Result, *, full: bool) -> None:
-        """Shows a finished picture, and offers its file."""
         self.result = result
         self._show(result.image)
         height, width = result.image.shape[:2]
@@ -472,11 +454,9 @@ class _Stage:
         )
 
     def failed(self, message: str) -> None:
-        """Says what went wrong."""
         self.say(message, "mnst-error")
 
     def resting(self) -> None:
-        """Nothing is left to do."""
         self._bar.layout.visibility = "hidden"
         if "mnst-busy" in self._status.value:
             self._status.value = ""
@@ -503,15 +483,11 @@ def _ipywidgets() -> Any:
 
 
 def _row(w: Any, *children: Any) -> Any:
-    row = w.HBox(children, layout={"flex_flow": "row wrap"})
-    row.add_class("mnst-row")
-    return row
+    return w.HBox(children, layout={"flex_flow": "row wrap"}).add_class("mnst-row")
 
 
 def _title(w: Any, text: str) -> Any:
-    title = w.HTML(text)
-    title.add_class("mnst-title")
-    return title
+    return w.HTML(text).add_class("mnst-title")
 
 
 def _thumbnail(w: Any, picture: np.ndarray, described: str) -> Any:

@@ -1,7 +1,7 @@
 """What the crossfader shows, painted in a thread of its own: previews, and the full picture.
 
-No widgets here. A `Painter` is asked for positions of the crossfader and tells a `View` what
-becomes of them; who is behind the view, a notebook or a test, is all the same to it.
+No widgets here. A `BackgroundPainter` is asked for positions of the crossfader and tells a
+`Listener` what becomes of them; who that is, a notebook or a test, is all the same to it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mnst import images
 from mnst.backend import tf
 from mnst.errors import one_line
-from mnst.painting.transfer import Result, StyleTransfer
-from mnst.recipes import ARTICLE, Recipe, get_recipe
+from mnst.painting.options import SceneOptions, StudioOptions, check_steps, those_of
+from mnst.painting.result import Result
+from mnst.painting.signatures import defaults
+from mnst.painting.transfer import StyleTransfer
+from mnst.recipes import ARTICLE, get_recipe
 
 if TYPE_CHECKING:
-    from mnst.engine.training import StepRecord
+    from mnst.engine.trainer import StepRecord
 
 # The article's recipe in a hurry: its learning rate falls within a preview's steps.
 _PREVIEW = ARTICLE.replace(name="preview", decay_steps=40)
@@ -59,8 +62,8 @@ class Position:
     keep_people: bool = False
 
 
-class View(Protocol):
-    """What a `Painter` tells; it calls from its own thread."""
+class Listener:
+    """Whom a `BackgroundPainter` tells, from its own thread; this one does nothing about it."""
 
     def working(self, what: str) -> None:
         """It is at something that takes a while and shows nothing yet."""
@@ -78,18 +81,8 @@ class View(Protocol):
         """Nothing is left to do."""
 
 
-class _Nobody:
-    """Whom a closed painter tells: its widgets may be gone, and at exit so is what they send by."""
-
-    def working(self, what: str) -> None: ...
-    def showing(self, image: np.ndarray, step: int, steps: int) -> None: ...
-    def finished(self, result: Result, *, full: bool) -> None: ...
-    def failed(self, message: str) -> None: ...
-    def resting(self) -> None: ...
-
-
 @dataclass(frozen=True)
-class _Painted:
+class _Preview:
     """A preview, and how far it is.
 
     `age` is how many steps it has behind it, those of the pictures that it continues included, and
@@ -103,19 +96,19 @@ class _Painted:
 
 
 @dataclass(eq=False)
-class _Scene:
-    """A photo and its styles, and all that is known of them."""
+class _Opened:
+    """A photo and its styles, and all that has been made of them."""
 
     photo: Any
     styles: Sequence[Any]
     mask: np.ndarray | None = None
     looked_for_people: bool = False
     transfers: dict[bool, StyleTransfer] = field(default_factory=dict)
-    painted: dict[Position, _Painted] = field(default_factory=dict)
+    previews: dict[Position, _Preview] = field(default_factory=dict)
     full: tuple[Any, StyleTransfer] | None = None
 
 
-class Painter:
+class BackgroundPainter:
     """Paints what was asked for last, in a thread of its own.
 
     Only the last question counts: a preview is broken off by the next, and what was not yet begun
@@ -123,36 +116,21 @@ class Painter:
     nearest that is painted already, so that neighbours look alike and cost few steps.
 
     Args:
-        view: Who is told; see `View`.
-        size: The longest side of previews, in pixels.
-        full_size: The longest side of full pictures.
-        recipe: Of full pictures, as in `stylize`; so are the options that follow.
-        steps: How many steps they take.
-        backbone: Which network measures them; previews have vgg19-lite.
-        weights: Path of its weights.
-        precision: What both networks compute in.
+        listener: Who is told; see `Listener`.
+        preview_size: The longest side of previews, in pixels.
+        options: Those of `StudioOptions`, of full pictures. Previews have vgg19-lite.
     """
 
     def __init__(
-        self,
-        view: View,
-        *,
-        size: int = 256,
-        full_size: int = 512,
-        recipe: Recipe | str = ARTICLE,
-        steps: int | None = None,
-        backbone: str = "auto",
-        weights: Any = None,
-        precision: str = "auto",
+        self, listener: Listener, *, preview_size: int = 256, options: StudioOptions | None = None
     ) -> None:
-        self._view = view
-        self._size = size
-        self.full_size = full_size
-        chosen = get_recipe(recipe)
-        self._recipe = chosen if steps is None else chosen.replace(steps=steps)
-        self._network = {"backbone": backbone, "weights": weights, "precision": precision}
-        self._precision = precision
-        self._scene: _Scene | None = None
+        self._listener = listener
+        self._preview_size = preview_size
+        of_full = {**defaults(StudioOptions), **(options or {})}
+        self._recipe = check_steps(of_full["steps"], get_recipe(of_full["recipe"]))
+        self._of_full = {**of_full, "recipe": self._recipe}
+        self.full_size: int = of_full["size"]
+        self._opened: _Opened | None = None
         self._changed = threading.Condition()  # guards what follows
         self._asked: Callable[[], None] | None = None
         self._busy = False
@@ -160,9 +138,9 @@ class Painter:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def look(self, photo: Any, styles: Sequence[Any]) -> None:
+    def open(self, photo: Any, styles: Sequence[Any]) -> None:
         """Takes other pictures, anything that `load_image` takes; what was painted is forgotten."""
-        self._scene = _Scene(photo, list(styles))
+        self._opened = _Opened(photo, list(styles))
 
     def warm_up(self) -> None:
         """Loads TensorFlow, which takes seconds, while nothing else is asked for."""
@@ -170,13 +148,13 @@ class Painter:
 
     def preview(self, position: Position) -> None:
         """Asks for a preview; one that is being painted is broken off."""
-        scene = self._looked_at()
-        self._ask(lambda: self._paint_preview(scene, position))
+        opened = self._pictures()
+        self._ask(lambda: self._paint_preview(opened, position))
 
     def render(self, position: Position) -> None:
         """Asks for the full picture."""
-        scene, size = self._looked_at(), self.full_size
-        self._ask(lambda: self._paint_full(scene, position, size))
+        opened, size = self._pictures(), self.full_size
+        self._ask(lambda: self._paint_full(opened, position, size))
 
     def stop(self) -> None:
         """Breaks off what is being painted, and forgets what was asked for."""
@@ -184,31 +162,37 @@ class Painter:
             self._stopped, self._asked = True, None
 
     def close(self, timeout: float | None = 10) -> None:
-        """Stops, and ends the thread."""
+        """Stops, ends the thread, and lets go of pictures and networks."""
         with self._changed:
             self._stopped = self._closed = True
-            self._view = _Nobody()
+            # The widgets may be gone, and at exit so is what they send by.
+            self._listener = Listener()
             self._changed.notify_all()
         atexit.unregister(self.close)
         if self._thread is not None:
             self._thread.join(timeout)
+        self._asked = self._opened = None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until nothing is left to do; returns False if that took too long."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._busy and self._asked is None, timeout)
 
-    def _looked_at(self) -> _Scene:
-        if self._scene is None:
-            raise ValueError("there are no pictures: call look(photo, styles) first")
-        return self._scene
+    def _pictures(self) -> _Opened:
+        self._check_open()
+        if self._opened is None:
+            raise ValueError("there are no pictures: call open(photo, styles) first")
+        return self._opened
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the painter is closed: make another")
 
     # The thread
 
     def _ask(self, job: Callable[[], None]) -> None:
         with self._changed:
-            if self._closed:
-                raise ValueError("the painter is closed: make another")
+            self._check_open()
             self._asked = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="mnst", daemon=True)
@@ -231,9 +215,9 @@ class Painter:
             try:
                 job()
             except Exception as error:  # whatever it is, somebody waits for a word
-                self._view.failed(one_line(error))
+                self._listener.failed(one_line(error))
             if self._asked is None:
-                self._view.resting()
+                self._listener.resting()
 
     @property
     def _overtaken(self) -> bool:
@@ -242,25 +226,25 @@ class Painter:
     # What it does
 
     def _load(self) -> None:
-        self._view.working("Loading TensorFlow")
+        self._listener.working("Loading TensorFlow")
         _ = tf.__version__  # which loads it
 
-    def _paint_preview(self, scene: _Scene, position: Position) -> None:
-        painted = scene.painted
-        known = painted.get(position)
+    def _paint_preview(self, opened: _Opened, position: Position) -> None:
+        previews = opened.previews
+        known = previews.get(position)
         if known is not None and not known.owed:
-            self._view.finished(known.result, full=False)
+            self._listener.finished(known.result, full=False)
             return
-        transfer = self._preview_transfer(scene, position)
+        transfer = self._preview_transfer(opened, position)
         if self._overtaken:
             return
         sigma = _sigma(transfer, position)
         weights = np.multiply(position.gamma, sigma)
         weights /= weights.sum()
-        near = known or _nearest(painted, position, weights)
-        steps = _steps_from(near, weights, here=known is not None)
+        near = known or _nearest(previews, position, weights)
+        steps = known.owed if known is not None else _steps_from(near, weights)
         if near is not None:
-            self._view.showing(near.result.image, 0, steps)
+            self._listener.showing(near.result.image, 0, steps)
         age = 0 if near is None else min(near.age, _CALM)
         result = transfer.run(
             gamma=position.gamma,
@@ -268,72 +252,66 @@ class Painter:
             steps=steps,
             init=None if near is None else near.result.image,
             warm=age,
-            callback=self._shower(steps, _PREVIEW_PAUSE, lambda: self._overtaken),
+            callback=self._callback(steps, _PREVIEW_PAUSE, lambda: self._overtaken),
             progress=False,
         )
         done = result.history[-1].step
         if age + done:
-            painted[position] = _Painted(result, weights, age + done, steps - done)
-            while len(painted) > _MOST_KEPT:
-                del painted[next(iter(painted))]
+            previews[position] = _Preview(result, weights, age + done, steps - done)
+            while len(previews) > _MOST_KEPT:
+                del previews[next(iter(previews))]
         if not self._overtaken or self._stopped:
-            self._view.finished(result, full=False)
+            self._listener.finished(result, full=False)
 
-    def _paint_full(self, scene: _Scene, position: Position, size: int) -> None:
-        mask = self._people(scene) if position.keep_people else None
+    def _paint_full(self, opened: _Opened, position: Position, size: int) -> None:
+        mask = self._people(opened) if position.keep_people else None
         options = (size, position.keep_people)
-        if scene.full is None or scene.full[0] != options:
-            self._view.working("Loading the network and looking at the pictures")
-            scene.full = None  # two of them may not fit into memory
-            transfer = StyleTransfer(
-                scene.photo,
-                scene.styles,
-                recipe=self._recipe,
-                size=size,
-                mask=mask,
-                **self._network,
-            )
-            scene.full = options, transfer
-        transfer = scene.full[1]
+        if opened.full is None or opened.full[0] != options:
+            self._listener.working("Loading the network and looking at the pictures")
+            opened.full = None  # two of them may not fit into memory
+            chosen = {**defaults(SceneOptions), **self._of_full, "size": size, "mask": mask}
+            of_scene = those_of(SceneOptions, chosen)
+            opened.full = options, StyleTransfer(opened.photo, opened.styles, **of_scene)
+        transfer = opened.full[1]
         result = transfer.run(
             gamma=position.gamma,
             sigma=_sigma(transfer, position),
-            callback=self._shower(self._recipe.steps, _FULL_PAUSE, lambda: self._stopped),
+            callback=self._callback(self._recipe.steps, _FULL_PAUSE, lambda: self._stopped),
             progress=False,
         )
-        self._view.finished(result, full=True)
+        self._listener.finished(result, full=True)
 
-    def _preview_transfer(self, scene: _Scene, position: Position) -> StyleTransfer:
+    def _preview_transfer(self, opened: _Opened, position: Position) -> StyleTransfer:
         keep = position.keep_people
-        if keep not in scene.transfers:
-            mask = self._people(scene) if keep else None
-            self._view.working("Looking at the pictures")
-            scene.transfers[keep] = StyleTransfer(
-                scene.photo,
-                scene.styles,
+        if keep not in opened.transfers:
+            mask = self._people(opened) if keep else None
+            self._listener.working("Looking at the pictures")
+            opened.transfers[keep] = StyleTransfer(
+                opened.photo,
+                opened.styles,
                 recipe=_PREVIEW,
-                size=self._size,
+                size=self._preview_size,
                 mask=mask,
                 backbone=_PREVIEW_BACKBONE,
-                precision=self._precision,
+                precision=self._of_full["precision"],
             )
-        return scene.transfers[keep]
+        return opened.transfers[keep]
 
-    def _people(self, scene: _Scene) -> np.ndarray:
+    def _people(self, opened: _Opened) -> np.ndarray:
         """Returns the mask of the people in the photo, looking for them once."""
-        if not scene.looked_for_people:
+        if not opened.looked_for_people:
             from mnst.masks.segmentation import segment
 
-            self._view.working("Looking for people")
-            found = segment(scene.photo, progress=False)
+            self._listener.working("Looking for people")
+            found = segment(opened.photo, progress=False)
             if "person" in found.classes:
-                scene.mask = found.mask("person")
-            scene.looked_for_people = True
-        if scene.mask is None:
+                opened.mask = found.mask("person")
+            opened.looked_for_people = True
+        if opened.mask is None:
             raise ValueError("no person was found in the photo: turn 'keep people' off")
-        return scene.mask
+        return opened.mask
 
-    def _shower(
+    def _callback(
         self, steps: int, pause: float, ended: Callable[[], bool]
     ) -> Callable[[StepRecord], None]:
         """Returns a callback that shows the records, and ends the run when it shall end."""
@@ -346,7 +324,7 @@ class Painter:
             due = now - shown >= pause or record.step in (1, steps)
             if record.step and due:
                 shown = now
-                self._view.showing(images.to_uint8(record.image), record.step, steps)
+                self._listener.showing(images.to_uint8(record.image), record.step, steps)
             if ended():
                 raise StopIteration
 
@@ -360,24 +338,22 @@ def _sigma(transfer: StyleTransfer, position: Position) -> tuple[float, ...]:
 
 
 def _nearest(
-    painted: dict[Position, _Painted], position: Position, weights: np.ndarray
-) -> _Painted | None:
+    previews: dict[Position, _Preview], position: Position, weights: np.ndarray
+) -> _Preview | None:
     """Returns the picture whose styles have most nearly the same weights, gamma * sigma.
 
     Among those with the same pixels kept: the others lack what is beneath them.
     """
-    alike = [one for at, one in painted.items() if at.keep_people == position.keep_people]
-    return min(alike, key=lambda one: _distance(one.weights, weights), default=None)
+    alike = [preview for at, preview in previews.items() if at.keep_people == position.keep_people]
+    return min(alike, key=lambda preview: _distance(preview.weights, weights), default=None)
 
 
-def _steps_from(near: _Painted | None, weights: np.ndarray, *, here: bool) -> int:
+def _steps_from(near: _Preview | None, weights: np.ndarray) -> int:
     if near is None:
         return _FIRST
-    if here:
-        return near.owed
     return min(_FIRST, near.owed + _NEXT + round(_FAR * _distance(near.weights, weights)))
 
 
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
+def _distance(weights: np.ndarray, others: np.ndarray) -> float:
     """Returns how far two weightings are apart, 0 to 1; of two styles, the shares' difference."""
-    return float(np.abs(one - other).sum() / 2)
+    return float(np.abs(weights - others).sum() / 2)

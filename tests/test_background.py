@@ -1,20 +1,26 @@
 """What the crossfader shows: previews that continue from each other, broken off, and full."""
 
+import gc
+import itertools
 import threading
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scenes import SIDE, tiny
 
+import mnst
 from mnst.paintings import dots, glass, ink, swirls
-from mnst.studio import painter
-from mnst.studio.painter import Painter, Position
+from mnst.studio import background
+from mnst.studio.background import BackgroundPainter, Position
 
-SIDE = 32
+FIRST = 60  # steps of a preview that has none to continue from
+PICTURES = tiny(dots), [tiny(swirls), tiny(glass)]
 
 
 class Watcher:
-    """A view that remembers; `at_step` is called at every step that is shown."""
+    """A listener that remembers; `at_step` is called at every step that is shown."""
 
     def __init__(self):
         self.seen = []
@@ -48,22 +54,17 @@ def view():
     return Watcher()
 
 
-@pytest.fixture(scope="module")
-def scene():
-    """A photo and two styles; the network has looked at them once for all tests."""
-    return painter._Scene(dots(size=SIDE), [swirls(size=SIDE), glass(size=SIDE)])
-
-
 @pytest.fixture
-def crossfader(view, scene, monkeypatch):
-    monkeypatch.setattr(painter, "_PREVIEW_PAUSE", 0)
-    monkeypatch.setattr(painter, "_FULL_PAUSE", 0)
-    made = Painter(view, size=SIDE, full_size=SIDE, steps=4, backbone="vgg19-lite")
-    scene.painted.clear()
-    made._scene = scene
+def crossfader(view, monkeypatch):
+    """Shows every step: a second passes whenever it looks at the clock."""
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr(background, "time", clock)
+    options = {"size": SIDE, "steps": 4, "backbone": "vgg19-lite"}
+    made = BackgroundPainter(view, preview_size=SIDE, options=options)
+    made.open(*PICTURES)
     yield made
     made.close()
-    assert not made._thread or not made._thread.is_alive()
+    assert "mnst" not in [thread.name for thread in threading.enumerate()]
 
 
 def at(gamma, **options):
@@ -75,11 +76,11 @@ def preview(crossfader, position):
     assert crossfader.wait(100)
 
 
-def test_a_preview_is_shown_as_it_grows(crossfader, view, scene):
+def test_a_preview_is_shown_as_it_grows(crossfader, view):
     preview(crossfader, at(0.5))
     assert view.of("failed") == []
     steps = [step for step, _, _ in view.of("showing")]
-    assert steps == list(range(1, painter._FIRST + 1))
+    assert steps == list(range(1, FIRST + 1))
     ((result, full),) = view.of("finished")
     assert not full
     np.testing.assert_array_equal(result.image, view.of("showing")[-1][2])
@@ -97,17 +98,18 @@ def test_a_position_continues_from_the_nearest_that_is_painted(crossfader, view)
         preview(crossfader, at(gamma, calibrate=False))
         (first, steps, image), *_ = view.of("showing")
         assert first == 0
-        assert steps < painter._FIRST
+        assert steps < FIRST
         np.testing.assert_array_equal(image, nearest.image)
 
 
+@pytest.mark.slow
 def test_farther_is_more_steps(crossfader, view):
     steps = []
     for gamma in (0.5, 0.55, 0.9):
         view.forget()
         preview(crossfader, at(gamma, calibrate=False))
         steps.append(view.of("showing")[-1][1])
-    assert steps == [60, 16 + 2, 16 + 14]
+    assert steps == [FIRST, 16 + 2, 16 + 14]
 
 
 def test_a_painted_position_is_there_at_once(crossfader, view):
@@ -148,17 +150,19 @@ def test_a_position_that_was_broken_off_is_finished_later(crossfader, view):
     assert result.completed
 
 
-def test_calibration_is_the_closed_form(crossfader, view, scene):
+def test_calibration_is_the_closed_form(crossfader, view):
     for calibrate in (True, False):
         preview(crossfader, at(0.5, calibrate=calibrate))
     (one, _), (other, _) = view.of("finished")
-    assert one.settings["sigma"] == list(scene.transfers[False].closed_form_sigma())
+    transfer = mnst.StyleTransfer(*PICTURES, size=SIDE, backbone="vgg19-lite")
+    assert one.settings["sigma"] == list(transfer.closed_form_sigma())
     assert other.settings["sigma"] == [1, 1]
 
 
+@pytest.mark.slow
 def test_three_styles(view):
-    crossfader = Painter(view, size=SIDE)
-    crossfader.look(dots(size=SIDE), [swirls(size=SIDE), glass(size=SIDE), ink(size=SIDE)])
+    crossfader = BackgroundPainter(view, preview_size=SIDE)
+    crossfader.open(tiny(dots), [tiny(swirls), tiny(glass), tiny(ink)])
     view.at_step = lambda step: crossfader.stop() if step == 2 else None
     preview(crossfader, Position((0.5, 0.25, 0.25)))
     crossfader.close()
@@ -175,6 +179,7 @@ def test_the_full_picture(crossfader, view):
     assert [step for step, _, _ in view.of("showing")] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_slider_does_not_break_off_the_full_picture_but_stop_does(crossfader, view):
     view.at_step = lambda step: crossfader.preview(at(0.5)) if step == 2 else None
     crossfader.render(at(0.5))
@@ -189,7 +194,7 @@ def test_the_slider_does_not_break_off_the_full_picture_but_stop_does(crossfader
     assert result.settings["steps"] == 2
 
 
-def test_errors_are_told_in_a_line_and_it_goes_on(crossfader, view, scene):
+def test_errors_are_told_in_a_line_and_it_goes_on(crossfader, view):
     preview(crossfader, Position((0.9, 0.9)))
     ((message,),) = view.of("failed")
     assert "gamma" in message
@@ -216,8 +221,7 @@ def test_people_are_looked_for_once_and_kept(crossfader, view, monkeypatch):
     mask = np.zeros((SIDE, SIDE), np.float32)
     mask[:, : SIDE // 2] = 1
     asked = people(monkeypatch, mask)
-    photo = dots(size=SIDE)
-    crossfader.look(photo, [swirls(size=SIDE), glass(size=SIDE)])
+    photo = PICTURES[0]
     view.at_step = lambda step: crossfader.stop() if step == 5 else None
     preview(crossfader, at(0.5, keep_people=True))
     view.at_step = lambda step: None
@@ -232,8 +236,8 @@ def test_people_are_looked_for_once_and_kept(crossfader, view, monkeypatch):
 
 def test_where_there_is_nobody_to_keep_it_says_so(view, monkeypatch):
     people(monkeypatch, None)
-    crossfader = Painter(view, size=SIDE)
-    crossfader.look(dots(size=SIDE), [swirls(size=SIDE), glass(size=SIDE)])
+    crossfader = BackgroundPainter(view, preview_size=SIDE)
+    crossfader.open(*PICTURES)
     preview(crossfader, at(0.5, keep_people=True))
     crossfader.close()
     assert view.of("failed") == [("no person was found in the photo: turn 'keep people' off",)]
@@ -258,9 +262,23 @@ def test_nothing_waits_for_the_painter(crossfader, view):
 
 
 def test_without_pictures_and_after_its_end(view):
-    crossfader = Painter(view)
+    crossfader = BackgroundPainter(view)
     with pytest.raises(ValueError, match="there are no pictures"):
         crossfader.preview(at(0.5))
     crossfader.close()
-    with pytest.raises(ValueError, match="the painter is closed"):
-        crossfader.warm_up()
+    for ask in (crossfader.warm_up, lambda: crossfader.preview(at(0.5))):
+        with pytest.raises(ValueError, match="the painter is closed"):
+            ask()
+
+
+def test_a_closed_painter_lets_go_of_its_pictures(crossfader, view):
+    photo = tiny(dots).copy()
+    held = weakref.ref(photo)
+    crossfader.open(photo, PICTURES[1])
+    view.at_step = lambda step: crossfader.stop()
+    preview(crossfader, at(0.5))
+    del photo
+    assert held() is not None
+    crossfader.close()
+    gc.collect()
+    assert held() is None
