@@ -1,0 +1,235 @@
+"""The article's figures."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from mnst.figures._common import (
+    GAMMAS,
+    SIZE,
+    Claim,
+    in_two_rows,
+    input_pictures,
+    new_figure,
+    save_figures,
+    subfolder,
+    with_defaults,
+)
+from mnst.objective import mixing
+from mnst.painting.calibration import Calibration, calibrate
+from mnst.painting.options import FigureOptions
+from mnst.painting.result import Result
+from mnst.painting.signatures import takes
+from mnst.painting.sweep_result import Sweep
+from mnst.painting.sweeps import sweep
+from mnst.painting.transfer import stylize
+from mnst.reporting.plots import log_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+ARTICLE_RATIO = 3.6
+"""L_style_1(c) / L_style_2(c) in the article's example."""
+
+_CLAIMS = [
+    ("start losses of the two styles differ", "L_1 / L_2 = 3.6"),
+    ("without sigma the two improve equally away from gamma = 0.5", "at 0.34"),
+    ("the closed form tells that crossing within 0.03", "not in the article"),
+    ("sigma in closed form balances gamma = 0.5 within 0.15, without a run", "not in the article"),
+    ("with sigma the two improve equally at gamma = 0.5", "with sigma_2 = 1.9"),
+    ("with sigma RI_1 / RI_2 is symmetric about 0.5", "seen in figure 8"),
+    ("style 1 fades in continuously", "seen in figure 9"),
+]
+
+
+@takes(FigureOptions, size=SIZE)
+def article(
+    photo: Any = None,
+    styles: Any = None,
+    *,
+    gammas: Sequence[float] = GAMMAS,
+    refine: int = 5,
+    folder: str | os.PathLike[str] | None = None,
+    **options: Unpack[FigureOptions],
+) -> ArticleFigures:
+    """Makes the runs behind the article's figures: gamma from 0 to 1, without sigma and with it.
+
+    Args:
+        photo: The content image; Grace Hopper from matplotlib, if not given.
+        styles: Two style images; the package's own, if not given.
+        gammas: For which to run; 0.5 should be among them, and each with its 1 - gamma.
+        refine: At most so many runs to refine sigma.
+        folder: Where runs are kept, so that they are made once; see `sweep`.
+        **options: Those of `FigureOptions`.
+
+    Returns:
+        The runs, which draw themselves.
+    """
+    photo, styles = with_defaults(photo, styles)
+    calibration = calibrate(photo, styles, refine=refine, **options)
+
+    def painted(name: str, **sigma: Any) -> Sweep:
+        return sweep(
+            photo, styles, gamma=gammas, folder=subfolder(folder, name), **{**options, **sigma}
+        )
+
+    return ArticleFigures(
+        inputs=input_pictures(photo, styles, options["size"]),
+        calibration=calibration,
+        plain=painted("plain"),
+        calibrated=painted("calibrated", sigma=calibration.sigma),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ArticleFigures:
+    """The article's figures for one photo and two styles.
+
+    Attributes:
+        inputs: Figure 3: the photo and the two styles.
+        calibration: sigma, in closed form and refined by runs.
+        plain: The runs without sigma.
+        calibrated: The runs with it.
+    """
+
+    inputs: Image.Image
+    calibration: Calibration
+    plain: Sweep
+    calibrated: Sweep
+
+    def results(self, *, width: int = 320) -> Image.Image:
+        """Figure 4: what comes out for gamma from 0 to 1, without sigma."""
+        return in_two_rows(self.plain, width)
+
+    def calibrated_results(self, *, width: int = 320) -> Image.Image:
+        """Figure 9: the same with sigma."""
+        return in_two_rows(self.calibrated, width)
+
+    def curves(self) -> Figure:
+        """Figures 6 and 8: RI_1, RI_2 and RI_1 / RI_2 over gamma; left without sigma, right with.
+
+        Thin lines are what the closed form predicts without any run.
+        """
+        figure = new_figure(11, 4.5)
+        left, right = figure.subplots(1, 2, sharey=True)
+        self._draw_curves(left, self.plain)
+        self._draw_curves(right, self.calibrated)
+        right.set(ylabel="")
+        return figure
+
+    def _draw_curves(self, ax: Axes, runs: Sweep) -> None:
+        runs.plot_relative_improvement(ax)
+        limits = ax.get_ylim()
+        sigma = runs[0].result.settings["sigma"]
+        gammas = np.linspace(0.005, 0.995, 199)
+        first, second = np.transpose([self.calibration.predict(g, sigma=sigma) for g in gammas])
+        predicted = {"tab:blue": first, "tab:orange": second, "grey": first / second}
+        for colour, values in predicted.items():
+            ax.plot(gammas, values, color=colour, linewidth=0.8, alpha=0.7)
+        ax.axvline(_crossing(runs), color="lightgrey", linewidth=0.8, zorder=0)
+        ax.set(ylim=limits, title=f"sigma {sigma[0]:.3g}, {sigma[1]:.3g}")
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Writes all figures as PNG into a folder, and returns their paths."""
+        figures: dict[str, Image.Image | Figure] = {
+            "article_3_inputs": self.inputs,
+            "article_4_results": self.results(),
+            "article_6_8_curves": self.curves(),
+            "article_9_results": self.calibrated_results(),
+            "article_closed_form": closed_form(),
+        }
+        return save_figures(folder, figures)
+
+    def claims(self) -> list[Claim]:
+        """Returns what the article claims, and what came out here."""
+        first, second = self.calibration.start_losses
+        crossing, predicted = _crossing(self.plain), self.calibration.crossing()
+        missed = abs(crossing - predicted)
+        untried = self.calibration.runs[0].imbalance if self.calibration.runs else math.nan
+        ratios = _log_ratios(self.calibrated)
+        at_half = abs(ratios[0.5])
+        of_half = f"with sigma_2 = {self.calibration.sigma[1]:.3g}, |log(RI_1 / RI_2)| = "
+        skew, height = _asymmetry(self.calibrated)
+        apart = f"log ratios at gamma and 1 - gamma differ by {skew:.2f} at most, of {height:.2f}"
+        rises = bool(np.all(np.diff([*ratios.values()]) > 0))
+        steps = "RI_1 / RI_2 rises at every step of gamma" if rises else "not at every step"
+        found = [
+            (f"{first / second:.3g}", not math.isclose(first, second, rel_tol=0.01)),
+            (
+                f"at {crossing:.3f}, by the closed form at {predicted:.3f}",
+                abs(crossing - 0.5) > 0.01,
+            ),
+            (f"off by {missed:.3f}", missed <= 0.03),
+            (f"|log(RI_1 / RI_2)| = {untried:.3f}", untried <= 0.15),
+            (f"{of_half}{at_half:.3f}", at_half <= 0.05),
+            (apart, skew <= 0.25 * height),
+            (steps, rises),
+        ]
+        return [Claim(*said, *here) for said, here in zip(_CLAIMS, found, strict=True)]
+
+
+def closed_form(ratio: float = ARTICLE_RATIO) -> Figure:
+    """Draws RI_1 / RI_2 as the closed form has it, for the sigmas that the article tried.
+
+    RI_1 / RI_2 = ratio * (gamma sigma_1 / ((1 - gamma) sigma_2))^2. With the article's ratio of
+    start losses, 3.6, it crosses 1 where the article's curves do.
+
+    Args:
+        ratio: L_style_1(c) / L_style_2(c).
+    """
+    figure = new_figure(7, 4.5)
+    ax = figure.subplots()
+    gammas = np.linspace(0.02, 0.98, 97)
+    found = {1.0: "0.34", ratio: "0.64", math.sqrt(ratio): "0.5"}
+    for sigma, article_found in found.items():
+        crossing = mixing.crossing((ratio, 1), (1, sigma))
+        label = f"sigma_2 = {sigma:.3g}: 1 at gamma = {crossing:.3f} (article: {article_found})"
+        (line,) = ax.plot(gammas, ratio * (gammas / (1 - gammas) / sigma) ** 2, label=label)
+        ax.plot(crossing, 1, "o", color=line.get_color())
+    ax.axhline(1, color="lightgrey", linewidth=0.8, zorder=0)
+    log_axis(ax).set(ylim=(1e-2, 1e2), xlabel="gamma (share of style 1)", ylabel="RI 1 / RI 2")
+    ax.legend()
+    return figure
+
+
+def example(photo: Any = None, styles: Any = None, *, gamma: float = 0.4, **options: Any) -> Result:
+    """The article's figures 10 and 11: a further example, with sigma in closed form."""
+    photo, styles = with_defaults(photo, styles)
+    return stylize(photo, styles, gamma=gamma, sigma="auto", **options)
+
+
+def _log_ratios(runs: Sweep) -> dict[float, float]:
+    """Returns log(RI_1 / RI_2) by gamma, from the smallest gamma to the largest."""
+    ratios = {}
+    for run in runs:
+        first, second = run.result.relative_improvement
+        ratios[round(run.result.settings["gamma"][0], 6)] = math.log(first / second)
+    return dict(sorted(ratios.items()))
+
+
+def _crossing(runs: Sweep) -> float:
+    """Returns the gamma at which RI_1 = RI_2, between the runs by interpolation."""
+    ratios = _log_ratios(runs)
+    # The ratio rises with gamma, but near 0 and 1 the runs stop short; the crossing is one.
+    return float(np.interp(0.0, np.maximum.accumulate([*ratios.values()]), [*ratios]))
+
+
+def _asymmetry(runs: Sweep) -> tuple[float, float]:
+    """Returns how far log ratios at gamma and 1 - gamma miss each other, and the largest one."""
+    inner = {gamma: value for gamma, value in _log_ratios(runs).items() if 0 < gamma < 1}
+    missed = [
+        abs(value + inner[round(1 - gamma, 6)])
+        for gamma, value in inner.items()
+        if gamma < 0.5 and round(1 - gamma, 6) in inner
+    ]
+    return max(missed, default=0.0), max(map(abs, inner.values()), default=0.0)
