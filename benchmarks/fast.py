@@ -18,7 +18,7 @@ from mnst.images import to_uint8
 from mnst.paintings import swirls
 from mnst.reporting.plots import log_axis
 
-LBFGS = mnst.ARTICLE.replace(optimizer="lbfgs", learning_rate=mnst.FAST.learning_rate)
+LBFGS = mnst.ARTICLE.replace(optimizer="lbfgs", learning_rate=mnst.FAST.optimizer.learning_rate)
 SURROGATE = {"surrogate": "vgg19-lite", "correct_every": mnst.FAST.correct_every}
 WAYS = {
     "Adam (the article's recipe)": (mnst.ARTICLE, "vgg19"),
@@ -81,8 +81,8 @@ def main() -> None:
     options.folder.mkdir(exist_ok=True)
     (options.folder / "fast.json").write_text(json.dumps(curves, indent=1))
     mnst.save_image(options.folder / "fast.jpg", np.concatenate(painted, axis=1))
-    height, width = judge.content.shape[1:3]
-    figure = plot(curves, f"{width} x {height} pixels, {judge.device}")
+    height, width = judge.scene.sides
+    figure = plot(curves, f"{width} x {height} pixels, {judge.scene.device}")
     figure.savefig(options.folder / "fast.png", dpi=110)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 import mnst
 from mnst.engine.devices import device_name, resolve_precision
-from mnst.networks.vgg import VGG19_LAYERS
+from mnst.networks import VGG19
 from mnst.paintings import dots, glass, ink, swirls
 
 GAMMAS = (0.0, 0.5, 1.0)
@@ -73,7 +73,7 @@ def closeness(
 
 def errors(weights: str | None) -> dict[str, tuple[float, float]]:
     """Returns each layer's error of activations, and of Gram matrices, over all the pictures."""
-    layers = [layer for layer in VGG19_LAYERS if "conv" in layer]
+    layers = VGG19.convolutions
     full = mnst.vgg_layers(layers)
     lite = mnst.vgg_layers(layers, backbone="vgg19-lite", weights=weights)
     pictures = [picture for photo, styles in scenes().values() for picture in (photo, *styles)]

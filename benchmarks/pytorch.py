@@ -6,10 +6,12 @@ import numpy as np
 import torch
 
 import mnst
-from mnst.networks.vgg import VGG19_LAYERS
+from mnst.networks import BACKBONES
 
 ARTICLE = mnst.ARTICLE
-LAYERS = VGG19_LAYERS[: max(map(VGG19_LAYERS.index, ARTICLE.layers)) + 1]
+ADAM = ARTICLE.optimizer
+LAYERS = BACKBONES["vgg19"].layers
+LAYERS = LAYERS[: max(map(LAYERS.index, ARTICLE.layers)) + 1]
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 # Else a first step would find what one before it has compiled.
@@ -61,7 +63,7 @@ def grams_as_large(features, like):
     return {
         layer: gram_matrix(features[layer])
         * (like[layer][0, 0].numel() / features[layer][0, 0].numel())
-        for layer, _ in ARTICLE.style_layers
+        for layer, _ in ARTICLE.style.layers
     }
 
 
@@ -76,7 +78,7 @@ class PyTorch:
         with torch.no_grad():
             of_photo = self.network(image)
             self.content_targets = {
-                layer: of_photo[layer].float() for layer, _ in ARTICLE.content_layers
+                layer: of_photo[layer].float() for layer, _ in ARTICLE.content.layers
             }
             self.style_targets = [
                 grams_as_large(self.network(self.tensor(style)), of_photo) for style in styles
@@ -84,12 +86,12 @@ class PyTorch:
         self.image = image.requires_grad_()
         self.optimizer = torch.optim.Adam(
             [self.image],
-            lr=ARTICLE.learning_rate,
-            betas=(ARTICLE.beta_1, ARTICLE.beta_2),
-            eps=ARTICLE.epsilon,
+            lr=ADAM.learning_rate,
+            betas=(ADAM.beta_1, ADAM.beta_2),
+            eps=ADAM.epsilon,
         )
         self.schedule = torch.optim.lr_scheduler.ExponentialLR(
-            self.optimizer, gamma=ARTICLE.decay_rate ** (1 / ARTICLE.decay_steps)
+            self.optimizer, gamma=ADAM.decay_rate ** (1 / ADAM.decay_steps)
         )
         self.loss = torch.compile(self.total_loss) if compiled else self.total_loss
 
@@ -99,15 +101,15 @@ class PyTorch:
 
     def total_loss(self, image):
         features = self.network(image)
-        grams = {layer: gram_matrix(features[layer]) for layer, _ in ARTICLE.style_layers}
+        grams = {layer: gram_matrix(features[layer]) for layer, _ in ARTICLE.style.layers}
         content = sum(
             weight * (features[layer].float() - self.content_targets[layer]).square().mean()
-            for layer, weight in ARTICLE.content_layers
+            for layer, weight in ARTICLE.content.layers
         )
         style = sum(
             weight * (grams[layer] - targets[layer]).square().mean()
             for targets in self.style_targets
-            for layer, weight in ARTICLE.style_layers
+            for layer, weight in ARTICLE.style.layers
         )
         return ARTICLE.alpha * content + ARTICLE.beta / len(self.style_targets) * style
 

@@ -26,7 +26,7 @@ from workers import FailureError, Scene, Way, Worker
 
 import mnst
 from mnst.images import to_uint8
-from mnst.networks.weights import fetch_weights, find_weights
+from mnst.networks import get_backbone
 from mnst.paintings import dots, glass, ink, swirls
 from mnst.recipes import RECIPES, get_recipe
 from mnst.reporting.plots import log_axis
@@ -55,16 +55,7 @@ COLOURS = {"tutorial": "tab:grey", "mnst": "tab:blue", "PyTorch": "tab:orange"}
 
 
 def losses_of(recipe: mnst.Recipe) -> tuple:
-    return (
-        recipe.content_layers,
-        recipe.style_layers,
-        recipe.content_reduction,
-        recipe.style_reduction,
-        recipe.gram,
-        recipe.alpha,
-        recipe.beta,
-        recipe.init,
-    )
+    return recipe.content, recipe.style, recipe.terms, recipe.init
 
 
 SAME_LOSSES = [n for n, recipe in RECIPES.items() if losses_of(recipe) == losses_of(mnst.ARTICLE)]
@@ -105,7 +96,7 @@ def make_scene(options: argparse.Namespace, folder: str) -> Scene:
     return Scene(
         photo,
         [np.rot90(read[k % len(read)], k // len(read)).copy() for k in range(max(STYLES))],
-        fetch_weights(find_weights(backbone="vgg19")).path,
+        get_backbone("vgg19").find_weights().fetch().path,
         Path(folder) / "vgg19.npz",
     )
 
@@ -143,7 +134,7 @@ def operations(
     """
     outputs = {name: (height * width, kernel[3]) for name, kernel, height, width in convolutions}
     products = sum(math.prod(kernel) * height * width for _, kernel, height, width in convolutions)
-    for layer, _ in recipe.style_layers:
+    for layer in recipe.style.layer_names:
         positions, channels = outputs[layer]
         products += positions * channels**2
     return 2 * 2 * products

@@ -9,6 +9,7 @@ import mnst
 from mnst.backend import keras, tf
 
 ARTICLE = mnst.ARTICLE
+ADAM = ARTICLE.optimizer
 
 
 def vgg_layers(layer_names, weights):
@@ -35,7 +36,7 @@ class Tutorial:
     """Paints a photo, [1, H, W, 3], in the tutorial's way; styles have equal shares."""
 
     def __init__(self, photo, styles, *, weights):
-        layers = [layer for layer, _ in (*ARTICLE.style_layers, *ARTICLE.content_layers)]
+        layers = [layer for layer, _ in (*ARTICLE.style.layers, *ARTICLE.content.layers)]
         self.vgg = vgg_layers(layers, str(weights))
         of_photo, self.content_targets = self.extract(tf.constant(photo))
         # A summed Gram matrix grows with the picture, so a style's is brought to the photo's size.
@@ -49,17 +50,17 @@ class Tutorial:
         self.image = tf.Variable(photo)
         self.opt = keras.optimizers.Adam(
             keras.optimizers.schedules.ExponentialDecay(
-                ARTICLE.learning_rate, ARTICLE.decay_steps, ARTICLE.decay_rate
+                ADAM.learning_rate, ADAM.decay_steps, ADAM.decay_rate
             ),
-            beta_1=ARTICLE.beta_1,
-            beta_2=ARTICLE.beta_2,
-            epsilon=ARTICLE.epsilon,
+            beta_1=ADAM.beta_1,
+            beta_2=ADAM.beta_2,
+            epsilon=ADAM.epsilon,
         )
 
     def extract(self, image):
         """Returns the outputs of the style layers, and of the content layers."""
         outputs = self.vgg(keras.applications.vgg19.preprocess_input(image))
-        count = len(ARTICLE.style_layers)
+        count = len(ARTICLE.style.layers)
         return outputs[:count], outputs[count:]
 
     def losses(self, image):
@@ -71,7 +72,7 @@ class Tutorial:
                 [
                     weight * tf.reduce_mean((gram - target) ** 2)
                     for (_, weight), gram, target in zip(
-                        ARTICLE.style_layers, grams, targets, strict=True
+                        ARTICLE.style.layers, grams, targets, strict=True
                     )
                 ]
             )
@@ -81,7 +82,7 @@ class Tutorial:
             [
                 weight * tf.reduce_mean((output - target) ** 2)
                 for (_, weight), output, target in zip(
-                    ARTICLE.content_layers, contents, self.content_targets, strict=True
+                    ARTICLE.content.layers, contents, self.content_targets, strict=True
                 )
             ]
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 import mnst
 from mnst.errors import one_line
-from mnst.networks.vgg import VGG19_LAYERS
+from mnst.networks import VGG19
 
 BLOCK = 6  # steps of a race that one takes before it is the next one's turn
 EVERY = 2  # how often a picture of a race is kept, to be judged
@@ -164,7 +164,7 @@ class Bench:
 
     def save_arrays(self) -> None:
         """Writes VGG19's weights in a form that needs no TensorFlow."""
-        layers = [layer for layer in VGG19_LAYERS if "conv" in layer]
+        layers = VGG19.convolutions
         model = mnst.vgg_layers(layers, weights=self.scene.weights)
         arrays = {
             f"{name}/{k}": value

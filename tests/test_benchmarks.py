@@ -11,7 +11,7 @@ import pytest
 
 import mnst
 from mnst.images import to_uint8
-from mnst.networks.weights import find_weights
+from mnst.networks import get_backbone
 from mnst.paintings import glass, swirls
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -29,7 +29,7 @@ def scene(tmp_path_factory):
     return Scene(
         to_uint8(mnst.load_image(swirls(seed=3)[:410], size=61)),
         [swirls(size=80), glass(size=96)[:71]],
-        find_weights(backbone="vgg19").path,
+        get_backbone("vgg19").find_weights().path,
         tmp_path_factory.mktemp("arrays") / "vgg19.npz",
     )
 

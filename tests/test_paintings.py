@@ -67,7 +67,7 @@ def histogram(picture: Picture) -> NDArray[np.float64]:
 
 @each
 def test_shape_dtype_and_range(paint: Callable[..., Picture]) -> None:
-    for size in (32, 64, SIZE):
+    for size in (32, SIZE):
         picture = painted(paint, size)
         assert picture.shape == (size, size, 3)
         assert picture.dtype == np.uint8
