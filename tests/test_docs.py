@@ -17,8 +17,7 @@ import pytest
 
 import mnst
 from mnst import cli, paintings
-from mnst.networks import distillation
-from mnst.networks.weights import LITE_FILE
+from mnst.networks import distillation, get_backbone
 from mnst.paintings import dots, glass, ink, swirls
 
 ROOT = Path(__file__).parent.parent
@@ -98,18 +97,18 @@ def _distill(sources, *, folder, **options):
     inspect.signature(distillation.distill).bind(sources, folder=folder, **options)
     student = Path(folder) / "student.npz"
     student.parent.mkdir(exist_ok=True)
-    shutil.copy(LITE_FILE, student)
+    shutil.copy(get_backbone("vgg19-lite").find_weights().path, student)
     return student
 
 
 def _make_brief(monkeypatch):
-    from mnst.engine.training import Trainer
+    from mnst.engine.trainer import Trainer
     from mnst.painting.transfer import StyleTransfer
 
     paint, run, init = StyleTransfer.run, Trainer.run, StyleTransfer.__init__
 
     def briefly(self, *, recipe=None, steps=None, **options):
-        steps = min(steps or (recipe or self.recipe).steps, MOST_STEPS)
+        steps = min(steps or (recipe or self.scene.recipe).steps, MOST_STEPS)
         return paint(self, recipe=recipe, steps=steps, **options)
 
     def shortly(self, *given, steps, **options):
