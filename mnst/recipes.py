@@ -22,7 +22,7 @@ _SHORT = {
 }
 
 
-# Further terms that can be asked for by their weight, as in "article,total_variation=1e3".
+# Further terms that can be asked for by their weight, as in "article,total_variation=1e12".
 _NEED_A_WEIGHT_ALONE = [
     name
     for name, term in TERMS.items()
@@ -44,7 +44,7 @@ class Recipe:
         name: What it is called in results and on the command line.
         content: The term that holds the picture to the photo; its weight is alpha.
         style: The term that draws it to the styles; its weight is beta.
-        terms: Further terms, such as `TotalVariation(weight=1e3)`.
+        terms: Further terms, such as `TotalVariation(weight=1e12)`.
         optimizer: What changes the picture; its name will do for one as it comes.
         surrogate: A small network, such as "vgg19-lite", that takes the steps towards what the
             backbone asks for; "none" is without one.
@@ -60,7 +60,7 @@ class Recipe:
     Example:
         >>> import mnst
         >>> from mnst.objective import TotalVariation
-        >>> calm = mnst.ARTICLE.replace(steps=300, alpha=0.01, terms=[TotalVariation(weight=1e3)])
+        >>> calm = mnst.ARTICLE.replace(steps=300, alpha=0.01, terms=[TotalVariation(weight=1e12)])
         >>> calm.content.weight, list(calm.objective)
         (0.01, ['content', 'style', 'total_variation'])
     """
@@ -315,7 +315,7 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
     Args:
         recipe: A `Recipe`, or a name with optional changes, by the names that `Recipe.replace`
             takes: "article", "paper,alpha=0.1", "article,steps=300,learning_rate=8",
-            "fast,total_variation=1e3".
+            "fast,total_variation=1e12".
 
     Raises:
         ValueError: If the name or a field is unknown, or a value is out of its range.
