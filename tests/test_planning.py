@@ -189,3 +189,8 @@ def test_lbfgs_is_planned_with_the_memory_of_its_pairs():
     )
     assert by_lbfgs - by_adam >= 2 * lbfgs.optimizer.pairs * 12 * 10**6
     assert by_more - by_lbfgs == 2 * 5 * 12 * 10**6
+
+
+def test_a_plan_without_steps_is_refused_before_pictures_are_read():
+    with pytest.raises(ValueError, match="steps is 0"):
+        mnst.plan("nowhere.jpg", steps=0)

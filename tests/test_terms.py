@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import PHOTO, RECIPE, STYLES
+from scenes import PHOTO, RECIPE, STYLES, picture
 
 import mnst
 from mnst.backend import keras, tf
@@ -32,14 +32,6 @@ IN_TILES = pytest.mark.parametrize(
         "each",
     ],
 )
-
-
-def picture(height, width, seed=0):
-    """Rough, on a slope of a colour of its own."""
-    random = np.random.default_rng(seed)
-    rough = random.uniform(0, 255, (height, width, 3))
-    slope = random.uniform(0, 255, 3) * np.linspace(0, 1, width)[:, np.newaxis]
-    return ((rough + 2 * slope) / 3)[np.newaxis].astype(np.float32)
 
 
 def regions(kind, height, width):

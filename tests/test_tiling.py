@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from scenes import options
+from scenes import options, picture
 
 import mnst
 from mnst.backend import keras, tf
@@ -28,14 +28,6 @@ def extractors(random_weights):
         dtype: mnst.vgg_layers(layers, weights=random_weights, dtype=dtype)
         for dtype in ("float32", "bfloat16")
     }
-
-
-def picture(height, width, seed=0):
-    """Rough, on a slope of a colour of its own."""
-    random = np.random.default_rng(seed)
-    rough = random.uniform(0, 255, (height, width, 3))
-    slope = random.uniform(0, 255, 3) * np.linspace(0, 1, width)[:, np.newaxis]
-    return ((rough + 2 * slope) / 3)[np.newaxis].astype(np.float32)
 
 
 def regions(kind, height, width):

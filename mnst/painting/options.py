@@ -19,7 +19,6 @@ from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
 from mnst.masks import Classes
 from mnst.objective.mixing import style_shares, style_sigmas
-from mnst.painting.signatures import defaults
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import check_log_dir
 
@@ -184,7 +183,7 @@ class StudioOptions(RecipeOption, NetworkOptions, StepsOption, total=False):
 
 def those_of(kind: type, options: Mapping[str, Any]) -> Any:
     """Returns those of some options that are of a kind."""
-    return {name: options[name] for name in defaults(kind) if name in options}
+    return {name: options[name] for name in kind.__annotations__ if name in options}
 
 
 def in_folder(options: Mapping[str, Any], name: str) -> dict[str, Any]:

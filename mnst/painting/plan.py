@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mnst.engine.planning import duration, seconds_a_step, tiles_named
-from mnst.painting.options import PlanOptions, SceneOptions, check_steps, those_of
+from mnst.engine.planning import duration, tiles_named
+from mnst.painting.options import PlanOptions, SceneOptions, check_scene, check_steps, those_of
 from mnst.painting.scene import open_scene
 from mnst.painting.signatures import takes
 
@@ -80,16 +80,10 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
         2 h 20 min: 84 s a step
     """
     given = photo if styles is None else styles
-    of_scene = those_of(SceneOptions, {**options, "keep": None, "only": None})
-    scene = open_scene(photo, given, of_scene)
-    recipe = check_steps(options["steps"], scene.recipe)
-    a_step = seconds_a_step(
-        *scene.networks(),
-        recipe,
-        *scene.sides,
-        tile=scene.tile,
-        smallest=scene.smallest_side,
-    )
+    recipe = check_steps(options["steps"], check_scene(those_of(SceneOptions, options)))
+    unmasked = {**options, "recipe": recipe, "keep": None, "only": None}
+    scene = open_scene(photo, given, those_of(SceneOptions, unmasked))
+    a_step = scene.seconds_a_step(*scene.networks())
     height, width = scene.sides
     return Plan(
         height,

@@ -68,11 +68,6 @@ class Scene:
         return height, width
 
     @property
-    def smallest_side(self) -> int:
-        """The shortest side, in pixels, that the network can see with the recipe's layers."""
-        return self.weights.backbone.minimum_side(self.recipe.layers)
-
-    @property
     def guided_regions(self) -> Regions | None:
         """The regions, where they take part in the losses."""
         return self.regions if self.localize == "guided" else None
@@ -94,6 +89,17 @@ class Scene:
         if self.surrogate is None:
             return extractor, None
         return extractor, self.surrogate.build(self.recipe.layers, self.precision)
+
+    def seconds_a_step(self, extractor: Any, surrogate: Any) -> float:
+        """Estimates the seconds of a step with its networks, from those of a small picture's."""
+        return planning.seconds_a_step(
+            extractor,
+            surrogate,
+            self.recipe,
+            *self.sides,
+            tile=self.tile,
+            smallest=self.weights.backbone.minimum_side(self.recipe.layers),
+        )
 
     def composited(self, image: Any) -> Any:
         """Puts the photo's pixels back where a picture keeps them (paper, section 4.3)."""

@@ -253,11 +253,7 @@ class StyleTransfer:
 
     @functools.cached_property
     def _seconds_a_step(self) -> float:
-        trainer, scene = self._trainer, self.scene
-        networks = trainer.extractor, trainer.surrogate
-        return planning.seconds_a_step(
-            *networks, scene.recipe, *scene.sides, tile=scene.tile, smallest=scene.smallest_side
-        )
+        return self.scene.seconds_a_step(self._trainer.extractor, self._trainer.surrogate)
 
     def _heading(self, shares: tuple[float, ...], steps: int) -> list[str]:
         """Returns what a run says of itself before its first step."""
