@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test test-notebooks test-slow test-browser docs lint clean
+.PHONY: help demo test test-notebooks test-slow test-browser test-campaign docs lint clean
 
 help:
 	@echo 'make demo            paint a photo in two styles, into demo/'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-slow       run the tests that take minutes'
 	@echo 'make test-notebooks  run the notebooks, small and brief, and what README and docs have typed'
 	@echo 'make test-browser    drive the crossfader in a real Chromium, where there is one'
+	@echo 'make test-campaign   attack the package with thousands of odd cases'
 	@echo 'make docs            build the documentation into build/site; any warning is an error'
 	@echo 'make lint            check style and types'
 	@echo 'make clean           remove what these made'
@@ -40,6 +41,10 @@ test-browser: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow tests
+
+# Fails, too, if it has become smaller than it was meant to be.
+test-campaign: .venv/installed-test
+	$(BIN)/python -m pytest -m campaign --least-cases 2000 $(PYTEST_FLAGS) tests/campaign
 
 .venv/installed-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
