@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from mnst.backend import tf
 from mnst.checks import check_choice
@@ -143,9 +144,10 @@ class Gram(Term):
         Returns:
             float32 [K, K], symmetric, 0 on the diagonal: what the closed form of sigma rests on.
         """
-        rows = {layer: of[:, tf.newaxis] for layer, of in styles.items()}
-        columns = {layer: of[tf.newaxis] for layer, of in styles.items()}
-        return self._distance(rows, columns, photo.positions)
+        count = next(iter(styles.values())).shape[0]
+        # A row at a time: all at once, the differences of 40 styles would take gigabytes.
+        rows = ({layer: of[k] for layer, of in styles.items()} for k in range(count))
+        return tf.stack([self._distance(row, styles, photo.positions) for row in rows])
 
     def _distance(self, grams: Grams, targets: Grams, positions: Mapping[str, Tensor]) -> Tensor:
         of_layers = [
@@ -212,22 +214,37 @@ def gram_sum(features: Tensor, counts: Tensor | None = None) -> Tensor:
         # The Gram matrix of sqrt(t) F counts every position t times.
         features = tf.sqrt(counts)[..., tf.newaxis] * tf.cast(features, tf.float32)
     shape = tf.shape(features)
-    # The gradient that TensorFlow derives by itself takes two float32 products where one in the
-    # features' own dtype gives the same: nearly half of the time of a Gram matrix, or two thirds.
-    return tf.custom_gradient(_products_and_gradient)(
-        tf.reshape(features, [shape[0], -1, features.shape[-1]])
+    flat = tf.reshape(features, [shape[0], -1, features.shape[-1]])
+    return _product(flat.dtype, features.shape[-1])(flat)
+
+
+@functools.cache
+def _product(dtype: Any, channels: int) -> Callable[[Tensor], Tensor]:
+    """Returns the function that takes [B, M, N] to F^T F, float32 [B, N, N].
+
+    The gradient that TensorFlow derives by itself takes two float32 products where one in the
+    features' own dtype gives the same: nearly half of the time of a Gram matrix, or two thirds.
+
+    TensorFlow registers a custom gradient for good whenever it is traced, and with it the graph
+    around it. So it has a graph of its own, the same for all sizes of pictures: otherwise each new
+    size would take some 30 MB that no one gets back.
+    """
+
+    def product(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        wide = tf.cast(features, tf.float32)
+
+        def gradient(upstream: Tensor) -> Tensor:
+            both = upstream + tf.linalg.matrix_transpose(upstream)
+            return tf.matmul(features, tf.cast(both, features.dtype))
+
+        return tf.matmul(wide, wide, transpose_a=True), gradient
+
+    # Through `partial`, since TensorFlow counts tracings by a function's code, and warns of many.
+    compiled: Callable[[Tensor], Tensor] = tf.function(
+        functools.partial(tf.custom_gradient(product)),
+        input_signature=[tf.TensorSpec([None, None, channels], dtype)],
     )
-
-
-def _products_and_gradient(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Returns F^T F of [B, M, N], float32, and its gradient, which is F (U + U^T) in F's dtype."""
-    wide = tf.cast(features, tf.float32)
-
-    def gradient(upstream: Tensor) -> Tensor:
-        both = upstream + tf.linalg.matrix_transpose(upstream)
-        return tf.matmul(features, tf.cast(both, features.dtype))
-
-    return tf.matmul(wide, wide, transpose_a=True), gradient
+    return compiled
 
 
 def style_loss(

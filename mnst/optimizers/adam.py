@@ -76,7 +76,10 @@ class AdamState(OptimizerState):
         """See `OptimizerState`; it looks at the gradient alone."""
         if self._filter is not None:
             gradient = filtered(gradient, self._filter)
-        self._adam.apply([gradient], [self._image])
+        # Keras' apply() would send it through an all-reduce, of which TensorFlow keeps every
+        # tracing for good: memory would grow with each new size of pictures.
+        self._adam.update_step(gradient, self._image, self._adam.learning_rate)
+        self._adam.iterations.assign_add(1)
         self._image.assign(tf.clip_by_value(self._image.value, 0.0, 255.0))
 
     def begin(self, step: int) -> None:
