@@ -251,6 +251,17 @@ def test_a_backbone_is_a_value():
 
 
 @pytest.mark.parametrize("name", ["vgg19", "vgg16", "vgg19-lite"])
+def test_channels_are_those_of_the_network(name):
+    backbone = get_backbone(name)
+    network = mnst.vgg_layers(backbone.layers, backbone="vgg19-lite") if "lite" in name else None
+    for layer in backbone.layers:
+        known = {"1": 64, "2": 128, "3": 256}.get(layer[len("block")], 512)
+        assert backbone.channels(layer) == known
+        if network is not None:
+            assert network.output[layer].shape[-1] == known
+
+
+@pytest.mark.parametrize("name", ["vgg19", "vgg16", "vgg19-lite"])
 def test_activations_are_what_the_layers_hold(name, request):
     """Of the model itself, at a size that every pool halves.
 
@@ -399,6 +410,9 @@ class Grey:
 
     def check_layers(self, names):
         return tuple(dict.fromkeys(names))
+
+    def channels(self, name):
+        return 1
 
     def minimum_side(self, names):
         return 2

@@ -1,6 +1,7 @@
 """What a run is said to take, beside what it takes."""
 
 import math
+import os
 import subprocess
 import sys
 
@@ -12,20 +13,22 @@ from scenes import PHOTO, RECIPE
 
 import mnst
 from mnst.cli import main
-from mnst.engine import devices, planning
+from mnst.engine import devices, memory, planning
+from mnst.engine.memory import memory_limit
 from mnst.engine.planning import (
     Load,
     duration,
     find_tile,
-    memory_limit,
     memory_needed,
     parse_memory,
+    style_bytes,
 )
 from mnst.networks import VGG19, VGG19_LITE
 
 
 def load_of(precision, backbone=VGG19, recipe=mnst.ARTICLE):
-    return Load(backbone.activations, precision, recipe.optimizer.arrays)
+    """What a run takes, its styles apart."""
+    return Load(backbone.activations, precision, recipe.optimizer.arrays, masked=0, styles=0)
 
 
 @pytest.mark.parametrize(
@@ -80,26 +83,164 @@ def test_what_can_not_fit_is_refused_in_a_line():
 
 def test_the_limit_is_most_of_what_is_free():
     limit, free = memory_limit(), psutil.virtual_memory().available
-    assert 0.5 * free < limit < free + psutil.Process().memory_info().rss
+    assert 0.5 * free < limit < free + memory.PROCESS
 
 
-def test_a_container_limits_it_further(tmp_path, monkeypatch):
-    monkeypatch.setattr(planning, "_CONTAINER", tmp_path)
-    unlimited = memory_limit()
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text(f"{10**6}\n")
-    assert memory_limit() == pytest.approx(unlimited, rel=0.2)
-    (tmp_path / "memory.max").write_text(f"{10**8 + 10**6}\n")
-    mine = psutil.Process().memory_info().rss
-    assert memory_limit() == pytest.approx(0.9e8 + mine, abs=2e7)
+def test_what_a_user_holds_is_not_free():
+    """Everything that the process had was once added to what is free, so arrays counted twice."""
+    before = memory_limit()
+    held = np.ones(2 * 10**9, np.uint8)
+    assert before - memory_limit() > 0.4 * held.nbytes  # what else runs here comes and goes
 
 
-def test_on_a_gpu_it_is_the_gpu_s(monkeypatch):
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """Control groups, of which this process is in those that are named."""
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "_ALL_GROUPS", tmp_path / "all")
+
+    def put(own, files):
+        (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            file = tmp_path / "all" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{text}\n")
+
+    return put
+
+
+MB = 10**6
+STAT = "anon 1\ninactive_file {}\nactive_file {}\nslab_reclaimable {}"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "left"),
+    [
+        (
+            "0::/",
+            {"memory.max": 900 * MB, "memory.current": 300 * MB, "memory.stat": "anon 1"},
+            600,
+        ),
+        # the pages of files are given up when memory is asked for
+        (
+            "0::/",
+            {
+                "memory.max": 900 * MB,
+                "memory.current": 800 * MB,
+                "memory.stat": STAT.format(200 * MB, 150 * MB, 50 * MB),
+            },
+            500,
+        ),
+        # the group around the own one is the narrower
+        (
+            "0::/user/job",
+            {
+                "user/job/memory.max": "max",
+                "user/job/memory.current": 100 * MB,
+                "user/job/memory.stat": "anon 1",
+                "user/memory.max": 700 * MB,
+                "user/memory.current": 300 * MB,
+                "user/memory.stat": STAT.format(0, 0, 0),
+            },
+            400,
+        ),
+        # of version 1, beside other controllers; "no limit" is a large number there
+        (
+            "9:cpu,cpuacct:/job\n4:memory:/job\n0::/",
+            {
+                "memory/job/memory.limit_in_bytes": 800 * MB,
+                "memory/job/memory.usage_in_bytes": 700 * MB,
+                "memory/job/memory.stat": f"total_inactive_file {100 * MB}\ntotal_active_file 0",
+                "memory/memory.limit_in_bytes": 9223372036854771712,
+                "memory/memory.usage_in_bytes": 800 * MB,
+                "memory/memory.stat": "total_inactive_file 0",
+            },
+            200,
+        ),
+        # a container that sees its host's path, and itself as the root
+        (
+            "4:memory:/docker/1a2b",
+            {
+                "memory/memory.limit_in_bytes": 800 * MB,
+                "memory/memory.usage_in_bytes": 700 * MB,
+                "memory/memory.stat": "total_active_file 0",
+            },
+            100,
+        ),
+    ],
+    ids=["a limit", "pages of files", "nested", "version 1", "a host's path"],
+)
+def test_containers_limit_it_further(groups, own, files, left):
+    groups(own, files)
+    there = min(psutil.Process().memory_info().rss, memory.PROCESS)
+    assert memory_limit() == pytest.approx(0.9 * left * MB + there, abs=2e7)
+
+
+def test_groups_without_a_limit_make_no_difference(groups):
+    groups("0::/", {})
+    without = memory_limit()
+    groups("0::/", {"memory.max": "max", "memory.current": MB, "memory.stat": "anon 1"})
+    assert memory_limit() == pytest.approx(without, rel=0.2)
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """A GPU, as it seems, and a driver's tool that says what it is given; counts its calls."""
+    monkeypatch.setattr(devices, "uses_gpu", lambda: True)
+
+    def says(text):
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/calls\n{text}\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        devices.gpu_memory.cache_clear()
+        return tmp_path / "calls"
+
+    yield says
+    devices.gpu_memory.cache_clear()
+
+
+def test_on_a_gpu_it_is_the_gpu_s(gpu):
+    calls = gpu("echo 81559; echo 16384")
+    load = load_of("float32")
+    assert memory_limit() == int(0.9 * 16384 * 2**20)
+    assert find_tile(6000, 4000, load, memory_limit()) is not None
+    assert calls.read_text().count("asked") == 1
+
+
+def test_a_gpu_does_not_hold_the_process(monkeypatch):
     load = load_of("float32")
     on_cpu = memory_needed(512, 512, load, None)
-    monkeypatch.setattr(devices, "gpu_memory", lambda: 16 * 2**30)
-    assert memory_limit() == int(0.9 * 16 * 2**30)
-    assert memory_needed(512, 512, load, None) < on_cpu - 5e8
+    monkeypatch.setattr(devices, "uses_gpu", lambda: True)
+    assert memory_needed(512, 512, load, None) == on_cpu - memory.PROCESS
+
+
+@pytest.mark.parametrize("said", ["echo '[N/A]'", "echo 'no devices were found'", "exit 9"])
+def test_a_gpu_of_unknown_size_is_said(gpu, said):
+    gpu(said)
+    with pytest.warns(UserWarning, match="how much memory the GPU has is unknown"):
+        limit = memory_limit()
+    assert limit < psutil.virtual_memory().total
+
+
+def test_many_styles_are_counted(random_weights):
+    """What is kept of a style does not depend on its size."""
+    photo = PHOTO.repeat(2, axis=0).repeat(2, axis=1)
+    few, many = (
+        mnst.plan(photo, [photo] * styles, weights=random_weights, memory="4GB")
+        for styles in (1, 41)
+    )
+    values = sum(channels**2 for channels in (64, 128, 256, 512, 512))
+    assert 40 * 4 * values < many.memory - few.memory < 40 * 24 * values
+
+
+def test_regions_are_counted():
+    load = load_of("float32")
+    masked = load._replace(masked=2 * 122.0)  # two regions, in the article's layers
+    whole, of_masks = (memory_needed(512, 512, each, None) for each in (load, masked))
+    assert of_masks - whole > 2 * 512 * 512 * 64 * 4  # that of block1_conv1 alone
+    whole, of_masks = (memory_needed(4096, 4096, each, 512) for each in (load, masked))
+    assert 0 < of_masks - whole < 5e8  # a tile's
 
 
 @pytest.mark.parametrize(
@@ -117,7 +258,9 @@ def test_a_plan_says_what_a_run_would_take(random_weights):
     assert (plan.height, plan.width, plan.steps) == (*PHOTO.shape[:2], 70)
     assert plan.tile is None
     assert plan.limit == 4 * 10**9
-    assert plan.memory == memory_needed(*PHOTO.shape[:2], load_of("float32"), None)
+    of_styles = style_bytes([mnst.load_image(PHOTO)], [64, 128])
+    load = load_of("float32")._replace(styles=of_styles)
+    assert plan.memory == memory_needed(*PHOTO.shape[:2], load, None)
     assert 0 < plan.seconds < 60
     assert "vgg19 in float32 on CPU" in plan.network
     lines = str(plan).splitlines()

@@ -78,7 +78,9 @@ def short_of_memory(monkeypatch):
     def options(recipe, backbone="vgg19-lite"):
         monkeypatch.setattr(planning, "TILES", (64,))
         network = mnst.networks.get_backbone(backbone)
-        load = planning.Load(network.activations, "float32", recipe.optimizer.arrays)
+        load = planning.Load(
+            network.activations, "float32", recipe.optimizer.arrays, masked=0, styles=0
+        )
         return {"memory": planning.memory_needed(*SIDES, load, 64) + 10**7}
 
     return options

@@ -244,9 +244,15 @@ def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypat
     whole = mnst.stylize(photo, styles, **options(random_weights, recipe=mnst.ARTICLE, steps=2))
     assert whole.settings["tile"] is None
     monkeypatch.setattr(planning, "TILES", (64,))
-    load = planning.Load(mnst.networks.VGG19.activations, "float32", mnst.ARTICLE.optimizer.arrays)
+    load = planning.Load(
+        mnst.networks.VGG19.activations,
+        "float32",
+        mnst.ARTICLE.optimizer.arrays,
+        masked=0,
+        styles=0,
+    )
     least = planning.memory_needed(200, 130, load, 64)
-    short = options(random_weights, recipe=mnst.ARTICLE, steps=2, memory=least + 10**7)
+    short = options(random_weights, recipe=mnst.ARTICLE, steps=2, memory=least + 2 * 10**7)
     tiled = mnst.stylize(photo, styles, **short)
     assert tiled.settings["tile"] == 64
     assert tiled.start_losses == pytest.approx(whole.start_losses, rel=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -17,6 +18,8 @@ from mnst.checks import check_choice
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
 """What `precision=` may be."""
+
+_PATIENCE = 20  # seconds for the driver's tool, which takes some for its first answer
 
 
 def device_name() -> str:
@@ -51,7 +54,7 @@ def unused_gpus() -> list[str]:
     present = _nvidia_gpus()
     if sys.platform == "darwin" and platform.machine() == "arm64":
         present.append("Apple GPU")
-    return present if present and _gpu_details() is None else []
+    return present if present and not uses_gpu() else []
 
 
 def why_unused() -> str:
@@ -94,12 +97,27 @@ def _log_of_looking_for_gpus() -> str:
 
 
 def _nvidia_gpus() -> list[str]:
+    listed = "\n".join(_nvidia_smi("-L"))
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID.*)?$", listed, re.MULTILINE)
+
+
+def _nvidia_smi(*arguments: str) -> list[str]:
     """Asks the driver's own tool, which is there on Linux and Windows wherever the driver is."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID.*)?$", listed.stdout, re.MULTILINE)
+    try:
+        asked = subprocess.run(
+            [tool, *arguments], capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired):  # it is broken, or the driver hangs
+        return []
+    return asked.stdout.splitlines()
+
+
+def uses_gpu() -> bool:
+    """Returns whether TensorFlow has a GPU to use."""
+    return _gpu_details() is not None
 
 
 def _gpu_details() -> dict[str, object] | None:
@@ -108,17 +126,14 @@ def _gpu_details() -> dict[str, object] | None:
     return dict(tf.config.experimental.get_device_details(gpus[0])) if gpus else None
 
 
+@functools.cache
 def gpu_memory() -> int | None:
-    """Returns the bytes of memory of the GPU that TensorFlow uses; None if it uses none."""
-    if _gpu_details() is None:
-        return None
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    asked = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    listed = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-    # In MiB. Which of several TensorFlow has taken does not show here: the smallest is safe.
-    return min(map(int, listed)) * 2**20 if listed else None
+    """Returns the bytes of memory of the GPU; None if the driver doesn't say, or isn't NVIDIA's."""
+    sizes = _nvidia_smi("--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    # Which of several GPUs TensorFlow has taken does not show here: the smallest is safe. Those
+    # that share the machine's memory give "[N/A]".
+    known = sizes and all(size.strip().isdecimal() for size in sizes)
+    return min(map(int, sizes)) * 2**20 if known else None
 
 
 def _has_bfloat16() -> bool:

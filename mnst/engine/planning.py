@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 
 from mnst.engine import devices
+from mnst.engine.memory import PROCESS
 from mnst.engine.tiled import Tiled
 from mnst.engine.trainer import Trainer
 from mnst.objective.losses import make_targets, style_targets
@@ -18,9 +18,6 @@ from mnst.recipes import Recipe
 
 TILES = (1024, 768, 512, 384, 256, 128)
 """Sides of tiles, in pixels; the largest that fits is taken."""
-
-# Bytes, as benchmarks/large.py measures them on a CPU. Of the process with its network:
-_PROCESS = 0.96e9
 
 
 class _Bytes(NamedTuple):
@@ -31,13 +28,18 @@ class _Bytes(NamedTuple):
     tile: float  # and for each pixel of a tile
 
 
-# Measured with VGG19, whose layers hold 326.5 values of a pixel.
+# As benchmarks/large.py measures them with VGG19, whose layers hold 326.5 values of a pixel.
 _BYTES = {
     "float32": _Bytes(2076 / 326.5, 366 / 326.5, 1950 / 326.5),
     "bfloat16": _Bytes(1126 / 326.5, 176 / 326.5, 1020 / 326.5),
 }
 
-_CONTAINER = Path("/sys/fs/cgroup")
+# For each value that a style's layers hold of a pixel, in each region: it is measured in float32,
+# and its gradient, too; but not all layers at a time.
+_OF_MASKED = 6.5
+
+# Of what is kept of a style: it is there itself, and in turn stacked, mixed and compared.
+_COPIES = 4
 
 _PROBE = 320  # side of the picture that a step is timed on
 
@@ -49,11 +51,27 @@ class Load(NamedTuple):
         activations: How many values the network's layers hold of a pixel.
         precision: What the network computes in.
         arrays: How many float32 arrays of the picture's size the optimiser takes.
+        masked: How many values the style's layers hold of a pixel, over all regions of the
+            picture that masks make; 0 without masks.
+        styles: Bytes that the styles take, from `style_bytes`.
     """
 
     activations: float
     precision: devices.Precision
     arrays: int
+    masked: float
+    styles: int
+
+
+def style_bytes(pictures: Sequence[np.ndarray], channels: Iterable[int]) -> int:
+    """Returns the bytes that styles take, apart from what it takes to measure one.
+
+    Args:
+        pictures: The style images, which are held until they are measured.
+        channels: Of each layer that a style is measured by; a Gram matrix of it is kept.
+    """
+    values = sum(of_layer**2 for of_layer in channels)
+    return sum(picture.nbytes for picture in pictures) + len(pictures) * _COPIES * 4 * values
 
 
 def parse_memory(memory: int | str | None) -> int | None:
@@ -78,28 +96,6 @@ def parse_memory(memory: int | str | None) -> int | None:
     return int(float(number) * base**power)
 
 
-def memory_limit() -> int:
-    """Returns how many bytes a run may take, if nobody says: most of what is free.
-
-    On a GPU that is most of the GPU's, since TensorFlow takes it for itself at the start.
-    """
-    of_gpu = devices.gpu_memory()
-    if of_gpu is not None:
-        return int(0.9 * of_gpu)
-    free = [psutil.virtual_memory().available, *_left_to_container()]
-    # What this process has already comes on top.
-    return int(0.9 * min(free)) + int(psutil.Process().memory_info().rss)
-
-
-def _left_to_container() -> list[int]:
-    """Returns what Linux leaves to the container that this process runs in, if it is limited."""
-    try:
-        limit, used = ((_CONTAINER / f"memory.{name}").read_text() for name in ("max", "current"))
-        return [int(limit) - int(used)]
-    except (OSError, ValueError):  # no such files, or the limit is "max"
-        return []
-
-
 def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     """Estimates the bytes that a run takes at its most: on a CPU those of the process.
 
@@ -109,15 +105,16 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
         load: What a pixel takes.
         tile: Side of its tiles in pixels; None is the whole picture at once.
     """
-    process = 0 if devices.gpu_memory() is not None else _PROCESS
+    process = 0 if devices.uses_gpu() else PROCESS
     pixels, value = height * width, _BYTES[load.precision]
-    process += 3 * 4 * load.arrays * pixels
+    process += load.styles + 3 * 4 * load.arrays * pixels
+    of_masks = _OF_MASKED * load.masked
     if tile is None:
-        return round(process + value.whole * load.activations * pixels)
+        return round(process + (value.whole * load.activations + of_masks) * pixels)
     # Tiles are made alike, and so may be smaller.
     of_tile = math.prod(math.ceil(side / math.ceil(side / tile)) for side in (height, width))
     of_values = value.picture * pixels + value.tile * of_tile
-    return round(process + of_values * load.activations)
+    return round(process + of_values * load.activations + of_masks * of_tile)
 
 
 def find_tile(height: int, width: int, load: Load, limit: int) -> int | None:

@@ -93,6 +93,10 @@ class KerasBackbone:
             f"give names of its outputs, {', '.join(self.model.output)}",
         )
 
+    def channels(self, name: str) -> int:
+        """See `Backbone`."""
+        return int(self.model.output[name].shape[-1])
+
     def minimum_side(self, names: Iterable[str]) -> int:
         """See `Backbone`."""
         through = self._until(self.check_layers(names))

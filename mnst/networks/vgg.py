@@ -64,6 +64,17 @@ class VGG:
             for block, (convolutions, channels) in enumerate(self.blocks)
         )
 
+    def channels(self, name: str) -> int:
+        """See `Backbone`.
+
+        Example:
+            >>> from mnst.networks import get_backbone
+            >>> get_backbone("vgg19").channels("block3_conv1")
+            256
+        """
+        (layer,) = self.check_layers([name])
+        return self.blocks[int(layer[len("block")]) - 1][1]
+
     def check_layers(self, names: Iterable[str]) -> tuple[str, ...]:
         """See `Backbone`.
 

@@ -51,6 +51,9 @@ class Backbone(Protocol):
             ValueError: If one is unknown, or there is none.
         """
 
+    def channels(self, name: str) -> int:
+        """Returns how many channels N a layer has."""
+
     def minimum_side(self, names: Iterable[str]) -> int:
         """Returns the shortest side in pixels for which every layer still has a position."""
 

@@ -82,7 +82,7 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
     given = photo if styles is None else styles
     recipe = check_steps(options["steps"], check_scene(those_of(SceneOptions, options)))
     unmasked = {**options, "recipe": recipe, "keep": None, "only": None}
-    scene = open_scene(photo, given, those_of(SceneOptions, unmasked))
+    scene, _ = open_scene(photo, given, those_of(SceneOptions, unmasked))
     a_step = scene.seconds_a_step(*scene.networks())
     height, width = scene.sides
     return Plan(

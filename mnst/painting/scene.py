@@ -14,11 +14,12 @@ import numpy as np
 
 from mnst import images
 from mnst.engine import devices, planning
+from mnst.engine.memory import memory_limit
 from mnst.engine.tiled import check_terms_can_be_tiled
 from mnst.engine.trainer import Trainer
 from mnst.masks.pixels import load_mask
 from mnst.masks.selection import check_classes, find_mask
-from mnst.networks import WeightsSource, get_backbone
+from mnst.networks import Backbone, WeightsSource, get_backbone
 from mnst.objective.mixing import style_shares
 from mnst.objective.regions import Regions, paint_regions
 from mnst.painting.options import MaskOptions, SceneOptions, check_scene
@@ -32,7 +33,7 @@ class Scene:
     Attributes:
         recipe: Losses and optimiser.
         content: The photo in the size it is painted in, float32 [1, H, W, 3], 0..255.
-        styles: The style images, likewise; their sizes may differ.
+        styles: How many styles there are. Their pictures are let go once they are measured.
         regions: Where the styles may paint; None without masks.
         localize: How masks work, "guided" or "composite".
         asked_to_keep: Whether something was to be kept, be it found or not.
@@ -48,7 +49,7 @@ class Scene:
 
     recipe: Recipe
     content: np.ndarray
-    styles: tuple[np.ndarray, ...]
+    styles: int
     regions: Regions | None
     localize: str
     asked_to_keep: bool
@@ -131,13 +132,17 @@ class Scene:
         }
 
 
-def open_scene(photo: Any, styles: Any, options: SceneOptions) -> Scene:
+def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, list[np.ndarray]]:
     """Reads a photo and its styles, and chooses what will paint them.
 
     Args:
         photo: The content image, anything that `mnst.load_image` takes.
         styles: A list or tuple of style images, or a single one.
         options: All of them.
+
+    Returns:
+        The scene; and the style images in the size they are measured in, float32 [1, H, W, 3],
+        0..255.
 
     Raises:
         ValueError: If an option or a picture is out of range.
@@ -154,17 +159,18 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> Scene:
     given = style_list(styles)
     style_shares(None, len(given))
     content = _read(photo, options["size"], smallest)
-    style_images = tuple(_read(style, options["size"], smallest) for style in given)
+    pictures = [_read(style, options["size"], smallest) for style in given]
     cell = backbone.minimum_side(recipe.style.layer_names)
     regions, asked_to_keep = _find_regions(photo, content, len(given), options, cell)
 
     # All that was given is checked; from here on it takes time.
     device = devices.device_name()
     precision = devices.resolve_precision(options["precision"], backbone.precision)
-    limit = planning.parse_memory(options["memory"]) or planning.memory_limit()
-    load = planning.Load(backbone.activations, precision, recipe.optimizer.arrays)
+    limit = planning.parse_memory(options["memory"]) or memory_limit()
+    guided = regions if options["localize"] == "guided" else None
+    load = _load(backbone, recipe, precision, pictures, 0 if guided is None else len(guided.styles))
     # Styles are measured in the same tiles.
-    tall, wide = max((content, *style_images), key=np.size).shape[1:3]
+    tall, wide = max((content, *pictures), key=np.size).shape[1:3]
     tile = planning.find_tile(tall, wide, load, limit)
     if tile is not None:
         check_terms_can_be_tiled(recipe)
@@ -172,10 +178,10 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> Scene:
     surrogate = None
     if recipe.surrogate not in ("none", weights.backbone.name):
         surrogate = get_backbone(recipe.surrogate).find_weights().fetch()
-    return Scene(
+    scene = Scene(
         recipe,
         content,
-        style_images,
+        len(pictures),
         regions,
         options["localize"],
         asked_to_keep,
@@ -187,6 +193,27 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> Scene:
         planning.memory_needed(tall, wide, load, tile),
         limit,
         tile,
+    )
+    return scene, pictures
+
+
+def _load(
+    backbone: Backbone,
+    recipe: Recipe,
+    precision: devices.Precision,
+    pictures: Sequence[np.ndarray],
+    regions: int,
+) -> planning.Load:
+    """Returns what a run takes for each pixel, and for its styles."""
+    channels = {layer: backbone.channels(layer) for layer in recipe.style.layer_names}
+    # A layer behind pools has fewer positions, by as much as its smallest picture is larger.
+    of_pixel = sum(many / backbone.minimum_side([name]) ** 2 for name, many in channels.items())
+    return planning.Load(
+        backbone.activations,
+        precision,
+        recipe.optimizer.arrays,
+        regions * of_pixel,
+        planning.style_bytes(pictures, channels.values()),
     )
 
 

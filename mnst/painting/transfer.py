@@ -73,12 +73,15 @@ class StyleTransfer:
     """
 
     def __init__(self, photo: Any, styles: Any, **options: Unpack[SceneOptions]) -> None:
-        self.scene = scene = open_scene(photo, styles, options)
+        scene, pictures = open_scene(photo, styles, options)
+        self.scene = scene
         self._running = threading.Lock()
         self._trainer = borrow_trainer(self, scene.trainer_kind, scene.make_trainer)
         see = self._trainer.evaluator.statistics
         self._photo = see(scene.content, regions=style_regions(scene.guided_regions))
-        self._styles = style_targets(map(see, scene.styles), self._photo, scene.recipe)
+        # One after the other, and each let go once it is measured.
+        seen = (see(pictures.pop(0)) for _ in range(scene.styles))
+        self._styles = style_targets(seen, self._photo, scene.recipe)
         self.start_losses = self._style_losses(self._photo)
 
     @takes(RunOptions)
@@ -102,8 +105,8 @@ class StyleTransfer:
                 far.
             RuntimeError: If this object is painting already.
         """
-        recipe = check_run(options, len(self.scene.styles), self._same_step(recipe))
-        shares = mixing.style_shares(options["gamma"], len(self.scene.styles))
+        recipe = check_run(options, self.scene.styles, self._same_step(recipe))
+        shares = mixing.style_shares(options["gamma"], self.scene.styles)
         sigmas = self._sigmas(options["sigma"])
         init = recipe.init if options["init"] is None else options["init"]
         start, init = self._start(init, options["seed"])
@@ -213,7 +216,7 @@ class StyleTransfer:
     def _sigmas(self, sigma: Any) -> tuple[float, ...]:
         if isinstance(sigma, str):
             return self.closed_form_sigma()
-        return mixing.style_sigmas(sigma, len(self.scene.styles))
+        return mixing.style_sigmas(sigma, self.scene.styles)
 
     def _targets(
         self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...]
@@ -230,7 +233,7 @@ class StyleTransfer:
         )
 
     def _style_losses(self, seen: Statistics) -> tuple[float, ...]:
-        count = len(self.scene.styles)
+        count = self.scene.styles
         targets = self._targets(self.scene.recipe, (1 / count,) * count, (1.0,) * count)
         _, named = mixed_losses(seen, targets, self.scene.recipe)
         return tuple(float(named[f"style_{k}"]) for k in range(1, count + 1))
