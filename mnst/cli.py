@@ -278,6 +278,8 @@ def _run(run: Callable[..., int], options: dict[str, Any]) -> int:
 
 def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
     images.check_output(output)
+    if "size" in options:
+        images.check_fits(output, photo, options["size"])
     try:
         result = stylize(photo, styles, **options)
     except ArithmeticError as error:
@@ -323,6 +325,8 @@ def _sweep(photo: str, styles: list[str], **options: Any) -> int:
 
 def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> int:
     check_animation(output)
+    if "size" in options:
+        images.check_fits(output, photo, options["size"])
     faded = crossfade(photo, styles, **options)
     faded.save(output)
     print(f"{output}: {len(faded.frames)} frames, {faded.steps} steps")
@@ -369,7 +373,7 @@ def _demo(folder: str, **options: Any) -> int:
 
     styles = [paintings.swirls(), paintings.glass()]
     style_shares(options.get("gamma"), len(styles))
-    place = Path(folder)
+    place = images.user_path(folder)
     place.mkdir(parents=True, exist_ok=True)
     images.check_output(place / "painted.png")
     hopper = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
@@ -386,7 +390,8 @@ def _demo(folder: str, **options: Any) -> int:
     result.save(place / "painted.png")
     figure = Figure(layout="constrained")
     result.plot(figure.subplots())
-    figure.savefig(place / "history.png", dpi=120)
+    with images.replacing(place / "history.png") as file:
+        figure.savefig(file, format="png", dpi=120)
     for name in (*written, "painted.png", "history.png"):
         print(place / name)
     print(_summary(result))
@@ -420,7 +425,7 @@ def _info() -> int:
     print(f"{'weights':<12}{source.backbone.name} {where} {source.path}")
     if source.origin == "download":
         print(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
-    print(f"{'deeplab':<12}{find_model().address}")
+    print(f"{'deeplab':<12}{images.describe(find_model().address)}")
     return 0
 
 

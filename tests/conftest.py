@@ -106,15 +106,18 @@ class Server(ThreadingHTTPServer):
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.answers = {}
         self.asked = []  # the paths that were asked for
+        self.headers = []  # and with what
         self.stalls_end = threading.Event()
 
-    def put(self, path, body=b"", *, status=200, length=None, stall=None):
+    def put(self, path, body=b"", *, status=200, length=None, stall=None, location=None, drip=None):
         """Sets an answer and returns its address.
 
         `length` is what Content-Length claims; `stall`, "before" or "after" the body, is where
-        the server falls silent and keeps the connection.
+        the server falls silent and keeps the connection; `location` is where it leads to; `drip`,
+        "head" or "body", is what comes a byte every tenth of a second.
         """
-        self.answers[path] = (body, status, len(body) if length is None else length, stall)
+        claimed = len(body) if length is None else length
+        self.answers[path] = (body, status, claimed, stall, location, drip)
         return self.address + path
 
     def handle_error(self, request, client_address):
@@ -124,15 +127,27 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
-        body, status, length, stall = self.server.answers.get(self.path, (b"", 404, 0, None))
+        self.server.headers.append(self.headers)
+        nothing = (b"", 404, 0, None, None, None)
+        body, status, length, stall, location, drip = self.server.answers.get(self.path, nothing)
+        if drip == "head":
+            self.drip(b"HTTP/1.0 200 " + b"O" * 200)
         if stall == "before":
             self.server.stalls_end.wait(20)
         self.send_response(status)
         self.send_header("Content-Length", str(length))
+        if location is not None:
+            self.send_header("Location", location)
         self.end_headers()
-        self.wfile.write(body)
+        self.drip(body) if drip else self.wfile.write(body)
         if stall == "after":
             self.server.stalls_end.wait(20)
+
+    def drip(self, data):
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            if self.server.stalls_end.wait(0.1):
+                return
 
     def log_message(self, *_):
         """Keeps standard error to what is tested."""

@@ -180,7 +180,7 @@ def test_warnings_are_notes(folder, tmp_path, capsys):
     animation, missing = str(folder / "animation.gif"), str(folder / "missing.png")
     assert main(["stylize", animation, missing, "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"mnst: note: {animation}: has 2 frames, the first is taken",
+        f"mnst: note: {animation}: has several frames, the first is taken",
         f"mnst: {missing}: there is no such file",
     ]
 

@@ -4,19 +4,23 @@ import gc
 import io
 import os
 import re
+import socket
+import stat
 import struct
 import subprocess
 import sys
 import textwrap
+import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, ImageFile
 
 import mnst
 from mnst import images
-from mnst.images import downloading
+from mnst.images import downloading, reading
 
 Image.init()
 KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", *(["AVIF"] if "AVIF" in Image.SAVE else [])]
@@ -55,6 +59,12 @@ def load(source, **options):
     assert picture.min() >= 0
     assert picture.max() <= 255
     return picture[0]
+
+
+def in_a_child(script, *arguments):
+    """What a Python process writes to its standard output."""
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def names(folder):
@@ -173,7 +183,7 @@ def test_first_frame_of_an_animation_with_a_warning(tmp_path):
     path = tmp_path / "animation.gif"
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "lime", "blue")]
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    with pytest.warns(UserWarning, match=rf"^{re.escape(str(path))}: has 3 frames") as caught:
+    with pytest.warns(UserWarning, match=rf"^{re.escape(str(path))}: has several frames") as caught:
         picture = load(path)
     np.testing.assert_array_equal(picture, np.full((6, 8, 3), (255, 0, 0)))
     assert len(caught) == 1
@@ -391,6 +401,89 @@ def test_floats_are_not_rounded_by_resampling():
     np.testing.assert_allclose(picture, 100.4, atol=1e-3)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("side", [31, 64, 100])
+def test_large_pictures_are_reduced_to_nearly_the_same(photo, monkeypatch, mode, side):
+    smooth = Image.fromarray(photo).resize((701, 523), Image.Resampling.BICUBIC)
+    if mode in ("I;16", "F"):
+        grey = np.asarray(smooth.convert("L"), np.float32)
+        smooth = Image.fromarray(grey if mode == "F" else (257 * grey).astype(np.uint16))
+    elif mode in ("RGBA", "LA"):
+        smooth.putalpha(smooth.getchannel(0))
+    data = file_of(smooth.convert(mode) if mode != smooth.mode else smooth, "TIFF")
+    expected = load(data, size=side)
+    monkeypatch.setattr(reading, "_LARGE", 1000)
+    monkeypatch.setattr(reading, "_STRIP", 5000)
+    reduced = load(data, size=side)
+    assert reduced.shape == expected.shape
+    # What was dithered to one bit differs a little more.
+    assert np.abs(reduced - expected).mean() < (3 if mode in ("1", "P") else 1)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_large_jpegs_are_decoded_small(photo, monkeypatch, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = file_of(Image.fromarray(photo).resize((1001, 747)), "JPEG", exif=exif, quality=95)
+    expected = load(data, size=50)
+    monkeypatch.setattr(reading, "_LARGE", 1000)
+    decoded = []
+    load_core = ImageFile.ImageFile.load
+    monkeypatch.setattr(
+        ImageFile.ImageFile,
+        "load",
+        lambda image: decoded.append(image.size) or load_core(image),
+    )
+    small = load(data, size=50)
+    assert small.shape == expected.shape
+    assert np.abs(small - expected).mean() < 1
+    assert max(decoded[0]) == 251  # a quarter, which is three times 50 or more
+
+
+def test_large_pictures_that_are_asked_for_whole_stay_whole(photo, monkeypatch):
+    expected = load(photo, size=None)
+    monkeypatch.setattr(reading, "_LARGE", 10)
+    data = file_of(Image.fromarray(photo), "PNG")
+    np.testing.assert_array_equal(load(data, size=None), expected)
+    assert load(data, size=60).shape == (45, 60, 3)
+    assert load(data, size=128, enlarge=True).shape == (96, 128, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "JPEG", "JPEG progressive"])
+@pytest.mark.parametrize("mode", ["1", "RGBA"])
+def test_memory_and_time_of_the_largest_pictures(tmp_path, kind, mode):
+    """A white square of 13370 x 13370 pixels, all of it in the file."""
+    kind, _, progressive = kind.partition(" ")
+    mode = "RGB" if kind == "JPEG" and mode == "RGBA" else mode
+    options = {"progressive": True} if progressive else {}
+    options |= {"compression": "tiff_deflate"} if kind == "TIFF" else {}
+    path = tmp_path / "square"
+    Image.new(mode, (13370, 13370), 1 if mode == "1" else "white").save(path, kind, **options)
+    shown = in_a_child(
+        """
+        import re, sys, time
+        from pathlib import Path
+        import mnst
+
+        def peak():  # kilobytes; that of getrusage begins with what the parent had
+            return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+
+        mnst.load_image(sys.argv[2])
+        before = peak()
+        started = time.monotonic()
+        picture = mnst.load_image(sys.argv[1], size=512)
+        assert picture.shape == (1, 512, 512, 3) and picture.min() > 254, picture.min()
+        print((peak() - before) / 1e6, time.monotonic() - started)
+        """,
+        path,
+        Path(__file__).parents[1] / "docs" / "images" / "curves.png",
+    )
+    gigabytes, seconds = map(float, shown.split())
+    assert gigabytes < 1.2
+    assert seconds < 60
+
+
 # Reading: addresses
 
 
@@ -425,6 +518,62 @@ def test_bad_answers_from_an_address(server, monkeypatch, answer, error, reason)
 
     ask()
     gc.collect()  # a connection that was left open makes a warning now, and fails the test
+
+
+def test_download_ends_in_time_however_slowly_bytes_come(server, monkeypatch):
+    monkeypatch.setattr(downloading, "SECONDS", 0.5)
+    for pieces in ("head", "body"):
+        address = server.put(f"/{pieces}.png", b"x" * 200, drip=pieces)
+        started = time.monotonic()
+        with pytest.raises(OSError, match=r"takes longer than 0\.5 seconds") as caught:
+            mnst.load_image(address)
+        assert_says(caught.value, address)
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "file", "data"])
+def test_redirects_lead_to_the_web_only(server, tmp_path, photo, scheme):
+    elsewhere = {
+        "ftp": server.address.replace("http", "ftp") + "/photo.png",
+        "file": (tmp_path / "photo.png").as_uri(),
+        "data": "data:image/png;base64,AAAA",
+    }
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    address = server.put("/photo.png", status=302, location=elsewhere[scheme])
+    with pytest.raises(OSError, match=rf"leads to {scheme}:, which is not followed") as caught:
+        mnst.load_image(address)
+    assert_says(caught.value, address)
+
+
+def test_redirects_within_the_web_are_followed(server, photo):
+    server.put("/there.png", file_of(Image.fromarray(photo), "PNG"))
+    for location in ("/there.png", f"{server.address}/there.png"):
+        address = server.put("/photo.png", status=302, location=location)
+        np.testing.assert_array_equal(load(address), photo)
+
+
+def test_name_and_password_are_sent_to_their_server_and_never_shown(server, photo):
+    hidden = server.address.replace("http://", "http://user:hunter2@")
+    server.put("/photo.png", file_of(Image.fromarray(photo), "PNG"))
+    np.testing.assert_array_equal(load(f"{hidden}/photo.png"), photo)
+    assert server.headers[-1]["Authorization"] == "Basic dXNlcjpodW50ZXIy"
+    server.put("/moved.png", status=302, location=f"{server.address}/photo.png")
+    load(f"{hidden}/moved.png")
+    assert "Authorization" not in server.headers[-1]
+    for address in (
+        f"{hidden}/none.png",
+        "http://user:hunter2@[::1/photo.png",
+        "http://user:hunter2@no host/photo.png",
+        "http://user:hun/ter2@127.0.0.1:1/photo.png",
+        "http://user:hunter2@127.0.0.1:1/photo@2x.png",
+    ):
+        with pytest.raises((OSError, ValueError)) as caught:
+            mnst.load_image(address)
+        assert_says(caught.value, "http://")
+        for secret in ("hunter2", "hun/", "ter2", "user"):
+            assert secret not in str(caught.value)
+            assert secret not in images.describe(address)
+    assert images.describe("http://host/photo@2x.png") == "http://host/photo@2x.png"
 
 
 def test_address_that_nobody_answers(server):
@@ -487,6 +636,249 @@ def test_file_that_is_no_picture(tmp_path, data, reason):
     assert_says(caught.value, path)
 
 
+def png_of_rows(rows, *, height=48, colour=0):
+    """A grey PNG, 64 pixels wide, whose data is that of its first rows, and ends as it should."""
+    image = Image.new("L" if not colour else "RGB", (64, height), 200 if not colour else "red")
+    whole = file_of(image, "PNG")
+    data, place, packed = b"", 8, b""
+    while place < len(whole):
+        length, kind = struct.unpack(">I4s", whole[place : place + 8])
+        chunk = whole[place : place + 12 + length]
+        if kind == b"IDAT":
+            packed += chunk[8:-4]
+            row = len(zlib.decompress(packed)) // height
+            part = b"IDAT" + zlib.compress(zlib.decompress(packed)[: rows * row])
+            chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+        data += chunk
+        place += 12 + length
+    return whole[:8] + data
+
+
+@pytest.mark.parametrize("colour", [0, 2])
+def test_missing_rows_are_damage(tmp_path, colour):
+    path = tmp_path / "photo.png"
+    path.write_bytes(png_of_rows(48, colour=colour))
+    assert load(path).shape == (48, 64, 3)
+    for rows in (0, 1, 20, 47):
+        path.write_bytes(png_of_rows(rows, colour=colour))
+        with pytest.raises(ValueError, match=r"pixels are missing|truncated") as caught:
+            mnst.load_image(path)
+        assert_says(caught.value, path, "damaged")
+
+
+def test_whole_pictures_that_end_in_black_are_whole(photo):
+    black = photo.copy()
+    black[-9:] = 0
+    for options in ({}, {"bits": 4}, {"bits": 1}):
+        image = Image.fromarray(black)
+        image = image.quantize(2) if options else image
+        assert load(file_of(image, "PNG", **options)).shape == photo.shape
+
+
+def test_jpeg_of_more_pixels_than_it_can_hold_is_damaged(photo, tmp_path):
+    data = bytearray(file_of(Image.fromarray(photo), "JPEG"))
+    sizes = data.index(b"\xff\xc0") + 5
+    data[sizes : sizes + 4] = struct.pack(">HH", 9000, 9000)
+    (tmp_path / "photo.jpg").write_bytes(data)
+    with pytest.raises(ValueError, match="bytes are too few for 9000 x 9000 pixels") as caught:
+        mnst.load_image(tmp_path / "photo.jpg")
+    assert_says(caught.value, tmp_path / "photo.jpg")
+
+
+def test_what_would_take_gigabytes_to_decode_is_refused(tmp_path):
+    path = tmp_path / "square.webp"
+    Image.new("RGB", (64, 64)).save(path, lossless=True)
+    data = path.read_bytes()
+    assert data[12:16] == b"VP8L"
+    sizes = (9999 << 14) + 9999 + (int.from_bytes(data[21:25], "little") & ~(2**28 - 1))
+    path.write_bytes(data[:21] + sizes.to_bytes(4, "little") + data[25:])
+    with pytest.raises(ValueError, match=r"takes 1\.6 GB to decode, 10000 x 10000") as caught:
+        mnst.load_image(path)
+    assert_says(caught.value, path)
+
+
+def test_damaged_fax_is_refused_and_standard_error_stays_empty(random, tmp_path, capfd):
+    path = tmp_path / "fax.tif"
+    Image.fromarray(random.integers(0, 2, (48, 64), dtype=np.uint8) * 255).convert("1").save(
+        path, compression="group4"
+    )
+    load(path)
+    data = bytearray(path.read_bytes())
+    data[60] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="Fax4Decode: Bad code word") as caught:
+        mnst.load_image(path)
+    assert_says(caught.value, path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.eps"])
+def test_postscript_never_starts_ghostscript(tmp_path, monkeypatch, photo, name):
+    gs, trace, path = tmp_path / "gs", tmp_path / "trace", tmp_path / name
+    gs.write_text(f"#!/bin/sh\ntouch '{trace}'\n")
+    gs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    Image.fromarray(photo).save(path, "EPS")
+    with pytest.raises(ValueError, match="not a picture of a kind that mnst reads") as caught:
+        mnst.load_image(path)
+    assert_says(caught.value, path)
+    assert not trace.exists()
+    with Image.open(path) as image, pytest.raises(OSError):  # noqa: PT011, Pillow's own
+        image.load()
+    assert trace.exists()
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PPM", "JPEG2000"])
+def test_further_kinds_of_files(photo, kind):
+    np.testing.assert_array_equal(load(file_of(Image.fromarray(photo), kind)), photo)
+
+
+@pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "SGI", "PDF"])
+def test_other_kinds_are_refused(photo, kind):
+    with pytest.raises(ValueError, match="not a picture of a kind that mnst reads"):
+        mnst.load_image(file_of(Image.fromarray(photo), kind))
+
+
+def irregular(folder):
+    """Places of all kinds that aren't regular files, by what a message calls them."""
+    os.mkfifo(folder / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(folder / "socket.png"))
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "to pipe.png").symlink_to("pipe.png")
+    return {
+        "pipe.png": "is a pipe",
+        "socket.png": "is a socket|No such device",
+        "loop.png": "a link that leads back to itself|symbolic links",
+        "to pipe.png": "is a pipe",
+    }
+
+
+def test_only_regular_files_are_read(tmp_path):
+    for name, reason in irregular(tmp_path).items():
+        for reading_one in (mnst.load_image, mnst.read_settings, images.sha256):
+            with pytest.raises(OSError, match=reason) as caught:
+                reading_one(tmp_path / name)
+            assert_says(caught.value, tmp_path / name)
+
+
+def test_only_regular_files_are_written_over(tmp_path, photo):
+    for name, reason in irregular(tmp_path).items():
+        before = (tmp_path / name).lstat()
+        for attempt in (
+            lambda place: images.check_output(place),
+            lambda place: mnst.save_image(place, photo),
+            lambda place: images.write_atomically(place, b"anything"),
+        ):
+            with pytest.raises(OSError, match=reason) as caught:
+                attempt(tmp_path / name)
+            assert_says(caught.value, tmp_path / name)
+        assert (tmp_path / name).lstat() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_place_is_checked_again_when_it_is_written_to(tmp_path):
+    def write():
+        with images.replacing(tmp_path / "a.png") as file:
+            file.write(b"whole")
+            os.mkfifo(tmp_path / "a.png")
+
+    with pytest.raises(OSError, match="is a pipe"):
+        write()
+    assert stat.S_ISFIFO((tmp_path / "a.png").lstat().st_mode)
+    assert names(tmp_path) == ["a.png"]
+
+
+def test_part_of_a_killed_process_is_removed_and_that_of_the_living_stays(tmp_path):
+    script = """
+        import sys, time
+        from mnst import images
+        with images.replacing(sys.argv[1]) as file:
+            file.write(b"half")
+            file.flush()
+            print("half", flush=True)
+            time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), tmp_path / "a.csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        (part,) = names(tmp_path)
+        images.write_atomically(tmp_path / "b.csv", b"whole")
+        assert sorted(names(tmp_path)) == [part, "b.csv"]
+        writer.kill()
+    images.write_atomically(tmp_path / "b.csv", b"whole again")
+    assert names(tmp_path) == ["b.csv"]
+
+
+def test_home_folder_and_odd_names(tmp_path, photo, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mnst.save_image("~/photo.png", photo, {"seed": 1})
+    assert mnst.read_settings("~/photo.png") == {"seed": 1}
+    np.testing.assert_array_equal(load(tmp_path / "photo.png"), load("~/photo.png"))
+    assert images.user_path("~nobody at all/x") == Path("~nobody at all/x")
+    for name in ("nul\0.png", "line\nbreak.png", "\udfff.png", "~/line\nbreak.png"):
+        for reading_one in (mnst.load_image, mnst.read_settings):
+            with pytest.raises(OSError) as caught:  # noqa: PT011, of several kinds
+                reading_one(name)
+            assert_says(caught.value, repr(name))
+            assert "damaged" not in str(caught.value)
+    for place, reason in {
+        f"{tmp_path}/x.png/": "ends as a folder does",
+        f"{tmp_path}/nul\0.png": "no file can have such a name",
+        f"{tmp_path}/{'x' * 300}.png": "File name too long",
+        f"{tmp_path}/photo.png/x.png": "there is no folder",
+    }.items():
+        with pytest.raises(OSError, match=reason) as caught:
+            mnst.save_image(place, photo)
+        assert_says(caught.value)
+    assert names(tmp_path) == ["photo.png"]
+
+
+def test_closed_image_is_not_called_a_damaged_file(photo):
+    image = Image.fromarray(photo)
+    image.close()
+    with pytest.raises(ValueError, match="is it closed, or its file gone"):
+        mnst.load_image(image)
+
+
+@pytest.mark.parametrize(
+    ("photo_side", "size", "name", "fits"),
+    [
+        (20, 16384, "a.webp", True),
+        (16383, 20000, "a.webp", True),
+        (16384, 20000, "a.webp", False),
+        (16384, 16000, "a.webp", True),
+        (16384, 20000, "a.png", True),
+        (65501, 70000, "a.jpg", False),
+        (65501, 70000, "a.jpeg", False),
+        (16384, 20000, "a.gif", True),
+    ],
+)
+def test_what_a_format_can_not_hold_is_known_before(tmp_path, photo_side, size, name, fits):
+    photo = tmp_path / "photo.png"
+    Image.new("1", (photo_side, 2)).save(photo)
+    pixels = np.zeros((2, min(photo_side, size), 3), np.uint8)
+    if fits:
+        images.check_fits(name, photo, size)
+        if not name.endswith("gif"):
+            mnst.save_image(tmp_path / name, pixels)
+        return
+    with pytest.raises(ValueError, match="holds at most") as caught:
+        images.check_fits(name, photo, size)
+    assert_says(caught.value, name)
+    with pytest.raises(ValueError, match="can't be written as"):
+        mnst.save_image(tmp_path / name, pixels)
+
+
+def test_command_knows_it_before_it_paints(tmp_path, refused):
+    photo = tmp_path / "photo.png"
+    Image.new("1", (16400, 40)).save(photo)
+    for command in ("stylize", "crossfade"):
+        given = (photo, "a.png", "b.png", "-o", tmp_path / "a.webp", "--size", 20000)
+        assert "WEBP holds at most 16383 pixels a side" in refused(command, *map(str, given))
+
+
 def test_large_photo_is_no_bomb(photo, tmp_path, monkeypatch):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
@@ -517,29 +909,29 @@ def test_damaged_file_is_read_or_refused(photo, random, tmp_path, kind):
     several = {"save_all": True, "append_images": [Image.new("RGB", (64, 48))]}
     whole = file_of(Image.fromarray(photo), kind, **({} if kind in ("JPEG", "PNG") else several))
     path = tmp_path / f"photo.{kind.lower()}"
-    for reading in (mnst.load_image, mnst.read_settings):
+    for reading_one in (mnst.load_image, mnst.read_settings):
         for _ in range(60):
             data = np.frombuffer(whole, np.uint8).copy()
             data[random.integers(0, min(len(data), 400), 5)] = random.integers(0, 256, 5)
             path.write_bytes(data.tobytes())
             try:
-                reading(path)
+                reading_one(path)
             except ValueError as error:
                 assert_says(error, path)
 
 
 def test_missing_file(tmp_path):
     path = tmp_path / "photo.jpg"
-    for reading in (mnst.load_image, mnst.read_settings):
+    for reading_one in (mnst.load_image, mnst.read_settings):
         with pytest.raises(FileNotFoundError, match="there is no such file") as caught:
-            reading(path)
+            reading_one(path)
         assert_says(caught.value, path)
 
 
 def test_folder(tmp_path):
-    for reading in (mnst.load_image, mnst.read_settings):
+    for reading_one in (mnst.load_image, mnst.read_settings):
         with pytest.raises(IsADirectoryError, match="is a folder") as caught:
-            reading(tmp_path)
+            reading_one(tmp_path)
         assert_says(caught.value, tmp_path)
 
 
@@ -566,6 +958,9 @@ NO_PICTURES = {
     "complex": (array(1j, dtype=complex), TypeError, "ndarray of shape (4, 5, 3)"),
     "number": (np.float32(3), ValueError, "float32"),
     "negative TIFF": (Image.new("F", (5, 4), -1), ValueError, "Image"),
+    "records": (np.zeros((4, 5), "u1,u1"), TypeError, "ndarray of shape (4, 5)"),
+    "raw bytes": (np.zeros((4, 5), "V3"), TypeError, "ndarray of shape (4, 5)"),
+    "masked": (np.ma.masked_less(array(0), 1), TypeError, "MaskedArray of shape (4, 5, 3)"),
     "None": (None, TypeError, "NoneType"),
     "dict": ({"a": 1}, TypeError, "dict"),
     "list": ([[0, 255], [255, 0]], TypeError, "list"),
@@ -806,12 +1201,25 @@ def test_failed_encoding_leaves_what_was_there(tmp_path, name, width, settings):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "settings"), [(np.uint8, {"gamma": np.float32(1)}), (np.float32, {})]
+    ("image", "settings", "error"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), {"gamma": np.float32(1)}, TypeError),
+        (np.zeros((8, 8, 3), np.float32), {}, TypeError),
+        (np.zeros((8, 8, 3), bool), {}, TypeError),
+        ("x", {}, TypeError),
+        (None, {}, TypeError),
+        ([[[1, 2, 3]]], {}, TypeError),
+        (np.zeros((8, 8), np.uint8), {}, ValueError),
+        (np.zeros((8, 8, 4), np.uint8), {}, ValueError),
+        (np.zeros((1, 8, 8, 3), np.uint8), {}, ValueError),
+        (np.zeros((0, 8, 3), np.uint8), {}, ValueError),
+    ],
 )
-def test_wrong_types_leave_what_was_there(tmp_path, dtype, settings):
+def test_wrong_types_leave_what_was_there(tmp_path, image, settings, error):
     path = tmp_path / "picture.png"
     path.write_bytes(b"old")
-    with pytest.raises(TypeError):
-        mnst.save_image(path, np.zeros((8, 8, 3), dtype), settings)
+    with pytest.raises(error) as caught:
+        mnst.save_image(path, image, settings)
+    assert_says(caught.value)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["picture.png"]

@@ -53,7 +53,7 @@ def with_defaults(photo: Any, styles: Any) -> tuple[Any, Any]:
 
 def subfolder(folder: str | os.PathLike[str] | None, name: str) -> Path | None:
     """Returns where one of several sweeps keeps its runs, if they are kept."""
-    return None if folder is None else Path(folder) / name
+    return None if folder is None else images.user_path(folder) / name
 
 
 def input_pictures(photo: Any, styles: Sequence[Any], size: int) -> Image.Image:
@@ -78,11 +78,12 @@ def save_figures(
     folder: str | os.PathLike[str], figures: dict[str, Image.Image | Figure]
 ) -> list[Path]:
     """Writes figures by name as PNG into a folder, and returns their paths."""
-    place = Path(folder)
+    place = images.user_path(folder)
     place.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         if isinstance(figure, Image.Image):
             images.save_image(place / f"{name}.png", np.asarray(figure))
         else:
-            figure.savefig(place / f"{name}.png", dpi=120)
+            with images.replacing(place / f"{name}.png") as file:
+                figure.savefig(file, format="png", dpi=120)
     return [place / f"{name}.png" for name in figures]

@@ -1,10 +1,20 @@
 """Pictures in and out: float32 arrays [1, H, W, 3], RGB, 0..255 inside; files outside."""
 
-from mnst.images.downloading import is_address
-from mnst.images.files import check_place, file_digest, sha256, write_atomically
+from mnst.images.downloading import DownloadError, download_into, is_address
+from mnst.images.files import (
+    check_place,
+    file_digest,
+    named,
+    open_file,
+    replacing,
+    sha256,
+    user_path,
+    write_atomically,
+)
 from mnst.images.reading import describe, load_image, resize_image, to_uint8
 from mnst.images.writing import (
     FORMATS,
+    check_fits,
     check_output,
     encode,
     encode_with_settings,
@@ -15,19 +25,26 @@ from mnst.images.writing import (
 
 __all__ = [
     "FORMATS",
+    "DownloadError",
+    "check_fits",
     "check_output",
     "check_place",
     "describe",
+    "download_into",
     "encode",
     "encode_with_settings",
     "file_digest",
     "is_address",
     "load_image",
+    "named",
+    "open_file",
     "read_settings",
+    "replacing",
     "resize_image",
     "save_image",
     "sha256",
     "side_by_side",
     "to_uint8",
+    "user_path",
     "write_atomically",
 ]

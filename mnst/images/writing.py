@@ -14,8 +14,8 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from mnst import __version__
-from mnst.images.files import check_place, write_atomically
-from mnst.images.reading import damage_named, opened, resize_image, to_uint8
+from mnst.images.files import check_place, named, write_atomically
+from mnst.images.reading import damage_named, describe, long_side, opened, resize_image, to_uint8
 
 FORMATS = {
     ".png": "PNG",
@@ -26,6 +26,8 @@ FORMATS = {
     ".tiff": "TIFF",
 }
 """File name endings that can be written."""
+
+_LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}  # pixels that a side can have
 
 _QUALITY: dict[str, dict[str, Any]] = {
     "PNG": {"optimize": True},
@@ -52,8 +54,10 @@ def save_image(
         settings: What `read_settings` shall give back: anything that JSON can hold.
 
     Raises:
-        ValueError: If the ending is not that of a format above.
-        OSError: If the file can't be written.
+        ValueError: If the ending is not that of a format above, the format can't hold the picture
+            or its settings, or the picture has another shape.
+        TypeError: If the picture is no array of uint8, or JSON can't hold the settings.
+        OSError: If the file can't be written, or something else than a regular file is there.
 
     Example:
         >>> import mnst, numpy as np
@@ -61,13 +65,17 @@ def save_image(
         >>> mnst.read_settings("grey.png")
         {'gamma': [1.0]}
     """
-    target = check_output(path)
+    check_output(path)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        raise TypeError(f"image is {describe(image)}: give a NumPy array of uint8, [H, W, 3]")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"image has shape {image.shape}: give [H, W, 3]")
     kind = FORMATS[Path(path).suffix.lower()]
     try:
         data = encode_with_settings(image, kind, settings)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: can't be written as {kind} ({error})") from None
-    write_atomically(target, data)
+        raise ValueError(f"{named(path)}: can't be written as {kind} ({error})") from None
+    write_atomically(path, data)
 
 
 def encode_with_settings(
@@ -108,11 +116,36 @@ def check_output(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         ValueError: If the ending is not that of a format in `FORMATS`.
-        OSError: If the folder does not exist or can't be written to.
+        OSError: As `check_place`.
     """
     if Path(path).suffix.lower() not in FORMATS:
-        raise ValueError(f"{path}: the name must end in one of {', '.join(FORMATS)}")
+        raise ValueError(f"{named(path)}: the name must end in one of {', '.join(FORMATS)}")
     return check_place(path)
+
+
+def check_fits(path: str | os.PathLike[str], photo: Any, size: int | None) -> None:
+    """Checks that a file of a name's kind can hold a photo, painted in a size.
+
+    The photo is opened only where the size alone leaves it open, and its pixels are not read.
+
+    Args:
+        path: Where the picture will be written.
+        photo: Anything that `load_image` takes.
+        size: The longest its long side may be painted.
+
+    Raises:
+        ValueError: If it would have too many pixels.
+    """
+    kind = FORMATS.get(Path(path).suffix.lower(), Path(path).suffix[1:].upper())
+    most = _LONGEST.get(kind)
+    if most is None or (size is not None and size <= most):
+        return
+    long = min(long_side(photo), size or most + 1)
+    if long > most:
+        raise ValueError(
+            f"{named(path)}: {kind} holds at most {most} pixels a side, and the picture would have "
+            f"{long}; give a size of {most} or less, or a name that ends in .png"
+        )
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -123,6 +156,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it can't be opened, or is no regular file.
         ValueError: If it isn't a picture, or carries no settings.
 
     Example:
@@ -130,9 +164,10 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
         >>> mnst.read_settings("out.png")["gamma"]  # doctest: +SKIP
         [0.4, 0.6]
     """
-    with opened(path, str(path)) as image, damage_named(str(path)):
+    name = describe(path)
+    with opened(path, name) as (image, _), damage_named(name):
         comment = image.getexif().get(ExifTags.Base.UserComment)
     if isinstance(comment, bytes) and comment.startswith(_COMMENT_PREFIX):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return dict(json.loads(comment[len(_COMMENT_PREFIX) :])["mnst"])
-    raise ValueError(f"{path}: carries no settings; it was not saved by mnst, or was edited since")
+    raise ValueError(f"{name}: carries no settings; it was not saved by mnst, or was edited since")

@@ -122,7 +122,7 @@ def distill(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    training = _Training(Path(folder), source, chosen, options, progress=progress)
+    training = _Training(images.user_path(folder), source, chosen, options, progress=progress)
     training.fit(pictures)
     training.train(pictures)
     return training.student_file
@@ -156,7 +156,8 @@ class _Training:
 
     def _read_state(self) -> None:
         """Takes up how far the training in the folder has come, unless it is another student's."""
-        state = json.loads((self._folder / _STATE).read_text())
+        with images.open_file(self._folder / _STATE) as file:
+            state = json.load(file)
         for name, value in self._options.items():
             if state["options"][name] != value:
                 raise ValueError(
@@ -199,9 +200,9 @@ class _Training:
                 f"the student's weights became infinite; its last good checkpoint is in "
                 f"{self._folder}: try a lower learning_rate, in another folder"
             )
-        part = self._folder / f"part.{_CHECKPOINT}"
+        part = images.check_place(self._folder / f"part.{_CHECKPOINT}")
         self._student.save_weights(part)
-        part.replace(self._folder / _CHECKPOINT)
+        part.replace(images.check_place(self._folder / _CHECKPOINT))
         write_lite(self.student_file, self._widths, values)
         state = {"fitted": self._fitted, "steps": self._steps, "options": self._options}
         data = json.dumps(state, indent=1).encode()
@@ -211,7 +212,7 @@ class _Training:
         """Adds a line to the log, and shows it."""
         log = self._folder / _LOG
         fresh = not log.exists()
-        with open(log, "a", newline="") as file:
+        with open(images.check_place(log), "a", newline="") as file:
             writer = csv.writer(file)
             if fresh:
                 writer.writerow(["time", "stage", "at", "error"])
@@ -529,7 +530,7 @@ def _outputs(model: keras.Model, crops: np.ndarray) -> np.ndarray:
 
 def _read_pictures(folders: Sequence[str | os.PathLike[str]]) -> list[Image.Image]:
     paths: list[Path] = []
-    for folder in map(Path, folders):
+    for folder in map(images.user_path, folders):
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: there is no such folder of pictures")
         paths += sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.FORMATS)

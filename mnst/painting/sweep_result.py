@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +80,7 @@ class Sweep:
         writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
-        write_atomically(Path(path), text.getvalue().encode())
+        write_atomically(path, text.getvalue().encode())
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the table with every run's settings and history as JSON, whole or not at all."""
@@ -89,7 +88,7 @@ class Sweep:
             {**row, "settings": run.result.settings, "history": history_rows(run.result)}
             for row, run in zip(self.table(), self.runs, strict=True)
         ]
-        write_atomically(Path(path), json.dumps(rows, indent=1).encode())
+        write_atomically(path, json.dumps(rows, indent=1).encode())
 
     def grid(self, *, columns: int | None = None, width: int = 320) -> Image.Image:
         """Returns a contact sheet: the pictures side by side, each under its label.

@@ -153,7 +153,7 @@ def sweep(
     tasks = _tasks(photo, styles, recipes, [_plain(share) for share in gammas], options)
     if not tasks:
         raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
-    place = None if folder is None else Path(folder)
+    place = None if folder is None else images.user_path(folder)
     found = {} if place is None else _found(place, tasks)
     if options["progress"] and found:
         print(f"{len(found)} of {len(tasks)} runs are in {place} already", file=sys.stderr)
@@ -318,7 +318,8 @@ def _load_run(place: Path, task: _Task) -> Result | None:
     """Returns a run that was kept, or None if it wasn't, or not whole."""
     picture, record = place / f"{task.stem}.png", place / f"{task.stem}.json"
     try:
-        kept = json.loads(record.read_text())
+        with images.open_file(record) as file:
+            kept = json.load(file)
         if kept["key"] != task.key or kept["picture"] != sha256(picture):
             return None
         return Result(

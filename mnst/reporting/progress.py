@@ -231,7 +231,7 @@ def check_log_dir(folder: str | os.PathLike[str]) -> Path:
         import tensorboard  # noqa: F401
     except ImportError:
         raise ImportError("log_dir needs TensorBoard: pip install tensorboard") from None
-    path = Path(folder)
+    path = images.user_path(folder)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path}: is a file; give a folder for the logs")
     path.mkdir(parents=True, exist_ok=True)

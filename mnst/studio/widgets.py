@@ -387,7 +387,7 @@ class Crossfader:
         if self.result is None:
             return
         try:
-            place = _free(Path(self._place.value).expanduser())
+            place = _free(images.user_path(self._place.value))
             self.result.save(place)
         except Exception as error:
             self._stage.failed(one_line(error))
