@@ -4,7 +4,6 @@ Most tests use a toy: red is a person, green a dog, all else background. Nothing
 machine: downloads come from a server that the test runs.
 """
 
-import hashlib
 import inspect
 import io
 import os
@@ -309,7 +308,7 @@ def test_archive_is_unpacked_once(archive, cache):
     before = (first / "saved_model.pb").stat()
     assert hub.fetch(str(archive), variable="") == first
     assert (first / "saved_model.pb").stat() == before
-    assert list(cache.iterdir()) == [first]
+    assert sorted(cache.iterdir()) == [first, first.with_suffix(".sha256")]
 
 
 # Downloads
@@ -374,12 +373,64 @@ def test_tensorflow_hub_finds_what_was_downloaded(server, archive):
     assert len(server.asked) == 1
 
 
-def test_cache_is_tensorflow_hubs(monkeypatch, tmp_path):
+def test_cache_is_tensorflow_hubs_where_that_is_set_and_else_the_users_own(monkeypatch, tmp_path):
     from tensorflow_hub import resolver
 
     assert str(hub.cache_folder()) == resolver.tfhub_cache_dir(use_temp=True)
     monkeypatch.delenv("TFHUB_CACHE_DIR")
-    assert str(hub.cache_folder()) == resolver.tfhub_cache_dir(use_temp=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert hub.cache_folder() == tmp_path / ".cache" / "mnst" / "models"
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/elsewhere")
+    assert hub.cache_folder() == tmp_path / "elsewhere" / "mnst" / "models"
+
+
+def test_model_that_was_changed_in_the_cache_is_fetched_again(download, cache):
+    first = download.fetch()
+    changed = first / "variables" / "variables.index" if first.is_dir() else first
+    data = changed.read_bytes()
+    changed.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.warns(UserWarning, match="has changed since it was put there") as caught:
+        assert download.fetch() == first
+    assert caught[0].filename == __file__
+    assert changed.read_bytes() == data
+    assert len(download.server.asked) == 2
+
+
+def test_archive_that_was_changed_where_it_was_unpacked_is_unpacked_again(archive, cache):
+    first = hub.fetch(str(archive), variable="")
+    (first / "more").write_text("another file")
+    with pytest.warns(UserWarning, match="has changed since it was put there"):
+        assert hub.fetch(str(archive), variable="") == first
+    assert not (first / "more").exists()
+
+
+def test_archive_with_anything_but_files_and_folders_is_refused(tmp_path, cache):
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+        odd = tarfile.TarInfo("saved_model.pb")
+        odd.type, odd.linkname = kind, "/etc/hostname"
+        with tarfile.open(tmp_path / "odd.tar.gz", "w:gz") as packed:
+            packed.addfile(odd)
+        with pytest.raises(WeightsError, match="neither a file nor a folder") as caught:
+            hub.fetch(str(tmp_path / "odd.tar.gz"), variable="")
+        assert_says(caught.value, tmp_path / "odd.tar.gz")
+    assert not list(cache.iterdir())
+
+
+def test_model_in_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "model.tflite")
+    with pytest.raises(OSError, match="is a pipe") as caught:
+        mnst.segment(PHOTO, model=tmp_path / "model.tflite")
+    assert_says(caught.value, tmp_path / "model.tflite")
+
+
+def test_password_in_an_address_is_not_shown(server, pauses):
+    address = server.address.replace("http://", "http://user:hunter2@") + "/toy/1"
+    with pytest.raises(WeightsError) as caught:
+        hub.fetch(address, variable="MNST_DEEPLAB")
+    assert_says(caught.value, server.address, "404 Not Found")
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in models.display_name(SegmentationModel(address))
 
 
 HALF = object()
@@ -445,7 +496,7 @@ def test_file_can_be_put_into_the_cache_by_hand(download, archive, pauses):
         re.search(rf"{verb} (.*?), or", str(caught.value)) for verb in ("into", "put it at")
     )
     if at:
-        Path(at[1]).parent.mkdir()
+        Path(at[1]).parent.mkdir(exist_ok=True)
         Path(at[1]).write_bytes(download.whole)
     else:
         with tarfile.open(archive) as packed:
@@ -482,27 +533,6 @@ def test_refused_connection_says_what_to_do(cache, pauses):
             hub.fetch(address, variable="MNST_DEEPLAB")
         assert_says(caught.value, address, "MNST_DEEPLAB")
     assert pauses[0] == []
-
-
-def test_lock_of_a_killed_process_is_removed(server, archive, cache):
-    download = Download(server, archive, "toy/1")
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    name = hashlib.sha1(download.address.encode()).hexdigest()  # as tensorflow_hub names it
-    cache.mkdir()
-    (cache / f"{name}.lock").write_text(f"{socket.gethostname()}.{ended.pid}.task")
-    (cache / f"{name}.task.tmp").mkdir()
-    assert download.fetch() == cache / name
-    assert sorted(path.suffix for path in cache.iterdir()) == ["", ".txt"]
-
-
-def test_lock_of_the_living_stays(cache):
-    cache.mkdir()
-    lock = cache / "name.lock"
-    for contents in (f"{socket.gethostname()}.{os.getpid()}.task", "elsewhere.1.task", "?"):
-        lock.write_text(contents)
-        hub._drop_lock_of_the_dead(cache / "name")
-        assert lock.is_file()
 
 
 def test_timeout_is_only_for_the_download(download):

@@ -1,55 +1,61 @@
-"""Models from TensorFlow Hub: fetched whole or not at all, kept in its cache, and made to run.
+"""Models from TensorFlow Hub: fetched whole or not at all, kept with their hashes, made to run.
 
 SavedModels come through `tensorflow_hub`, `.tflite` files through LiteRT.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
-import http.client
+import lzma
 import os
 import shutil
-import socket
 import tarfile
 import tempfile
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 import numpy as np
-import psutil
 
-from mnst import __version__, images
+from mnst import images
 from mnst.backend import tf, without_log_noise
-from mnst.errors import WeightsError
+from mnst.errors import WeightsError, calls_within_mnst, one_line
 from mnst.images import sha256
-from mnst.networks.weights import socket_timeout
 
 Run = Callable[[np.ndarray], np.ndarray]
 """From a square of bytes, uint8 [S, S, 3], to what the model says of it."""
 
 TIMEOUT = 30  # seconds without a byte
+SECONDS = 3600  # that a model may take in all
+LARGEST = 2**31  # bytes of a model, packed or unpacked
 RETRY_PAUSES = (1, 4, 16)  # seconds before another try
+_BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError)
 _GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def cache_folder() -> Path:
-    """Returns the folder where TensorFlow Hub keeps downloaded models."""
-    default = Path(tempfile.gettempdir()) / "tfhub_modules"
-    return Path(os.environ.get("TFHUB_CACHE_DIR") or default).expanduser()
+    """Returns the folder where downloaded models are kept: TensorFlow Hub's own, if it is set.
+
+    Hub's default is in the folder for temporary files, where everybody may put another model.
+    """
+    named = os.environ.get("TFHUB_CACHE_DIR")
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return images.user_path(named) if named else images.user_path(home) / "mnst" / "models"
 
 
 def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     """Returns the folder of a SavedModel or the path of a `.tflite` file.
 
-    It is downloaded or unpacked where that is needed, and kept where TensorFlow Hub keeps its own.
-    A server that refuses for the moment (403, 429, 5xx) or breaks off is asked again, after growing
-    pauses.
+    It is downloaded or unpacked where that is needed, and kept in `cache_folder`. What lies there
+    is compared with the hash that it had at first, and fetched again, with a warning, if it has
+    changed. A server that refuses for the moment (403, 429, 5xx) or breaks off is asked again,
+    after growing pauses.
 
     Args:
         address: An http(s) address, or the path of a folder, a `.tar.gz` or a `.tflite` file.
@@ -59,19 +65,26 @@ def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     Raises:
         WeightsError: If the download fails (the message says how to do without), or what is there
             is no model.
+        OSError: If the path is no regular file, or can't be opened.
     """
     if images.is_address(address):
-        get = _download_lite if names_lite(address) else _resolve
+        get = _download_lite if names_lite(address) else _download_archive
         return _with_retries(get, address, variable, instead)
-    path = Path(address).expanduser()
+    path = images.user_path(address)
     if path.is_dir():
         return _checked(path)
-    if tarfile.is_tarfile(path):
-        return _unpack(path)
-    with open(path, "rb") as file:
+    with images.open_file(path) as file:
         if file.read(8)[4:] == b"TFL3":  # what a .tflite file begins with
             return path
-    raise _not_a_model(path)
+        file.seek(0)
+        if not tarfile.is_tarfile(file):
+            raise _not_a_model(path)
+        file.seek(0)
+        folder = cache_folder() / sha256(path)[:40]
+        try:
+            return _kept(folder) or _unpack(file, folder, path)
+        except (*_BROKEN, OSError) as error:
+            raise _unusable_model(path, error) from None
 
 
 def fingerprint(path: Path) -> str:
@@ -212,12 +225,11 @@ def _with_retries(get: Callable[[str], Path], address: str, variable: str, inste
     """Asks again where that may help; whatever stands against it becomes one line."""
     for pause in (*RETRY_PAUSES, None):
         try:
-            with socket_timeout(TIMEOUT):
-                return get(address)
-        except ImportError:
-            raise
-        except Exception as error:  # the resolver raises what TensorFlow, tarfile and urllib raise
-            reason, again = _failure(error)
+            return get(address)
+        except (images.DownloadError, _NoModelError) as error:
+            reason, again = error.reason, error.again
+        except (OSError, ValueError) as error:
+            reason, again = one_line(error), False
         if pause is None or not again:
             break
         time.sleep(pause)
@@ -226,97 +238,135 @@ def _with_retries(get: Callable[[str], Path], address: str, variable: str, inste
     if names_lite(address):
         by_hand = f"put it at {place}.tflite"
     raise WeightsError(
-        f"{address} can't be downloaded ({reason}): get it on a machine that reaches it, and "
-        f"{by_hand}, or leave it anywhere and name it by the variable {variable}, or to segment by "
-        f"model= (--model)" + (f"; or {instead}" if instead else "")
+        f"{images.describe(address)} can't be downloaded ({reason}): get it on a machine that "
+        f"reaches it, and {by_hand}, or leave it anywhere and name it by the variable {variable}, "
+        f"or to segment by model= (--model)" + (f"; or {instead}" if instead else "")
     )
 
 
-def _failure(error: Exception) -> tuple[str, bool]:
-    """Returns what went wrong, in words, and whether to ask again."""
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-        return f"{error.code} {error.reason}", error.code in (403, 429) or error.code >= 500
-    inner = getattr(error, "reason", error)
-    text = " ".join(str(inner).split()) or type(inner).__name__
-    if isinstance(inner, http.client.IncompleteRead):
-        text = f"broken off after {len(inner.partial)} bytes"
-    broken_off = (TimeoutError, ConnectionResetError, EOFError, http.client.HTTPException)
-    return text, isinstance(inner, broken_off) or isinstance(error, _BrokenOffError)
+class _NoModelError(Exception):
+    """What came is no model, or not the whole of it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = f"what came {reason}"
+        self.again = True
 
 
-class _BrokenOffError(OSError):
-    """What came is not the whole of it."""
-
-
-def _resolve(address: str) -> Path:
-    """Lets tensorflow_hub download, unpack and cache a SavedModel."""
-    hub = _tensorflow_hub()
+def _download_archive(address: str) -> Path:
+    """Downloads and unpacks a SavedModel; tensorflow_hub looks for it in the same place."""
     folder = cache_folder() / _key(address)
-    _drop_lock_of_the_dead(folder)
-    try:
-        return _checked(Path(hub.resolve(address)))
-    except WeightsError:
-        # Hub keeps whatever was in the archive, and would never ask again.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(f"{folder.name}.descriptor.txt").unlink(missing_ok=True)
-        raise _BrokenOffError("what came holds no SavedModel") from None
-    except (tarfile.TarError, EOFError, tf.errors.OpError) as error:
-        raise _BrokenOffError(f"what came is broken off or no model: {error}") from None
-    except OSError as error:
-        if "does not appear to be a valid module" in str(error):
-            raise _BrokenOffError("what came is broken off or no model") from None
-        raise
+    if kept := _kept(folder):
+        return kept
+    with _downloaded(address, "tf-hub-format=compressed") as file:
+        try:
+            return _unpack(file, folder, folder)
+        except WeightsError:
+            raise _NoModelError("holds no SavedModel") from None
+        except _BROKEN as error:
+            raise _NoModelError(f"is broken off or no model: {one_line(error)}") from None
 
 
 def _download_lite(address: str) -> Path:
-    """Downloads a `.tflite` file beside tensorflow_hub's SavedModels."""
+    """Downloads a `.tflite` file."""
     path = cache_folder() / f"{_key(address)}.tflite"
-    if path.is_file():
-        return path
-    asked = address
-    if not urllib.parse.urlsplit(address).path.endswith(".tflite"):
-        asked += ("&" if "?" in address else "?") + "lite-format=tflite"
-    request = urllib.request.Request(asked, headers={"User-Agent": f"mnst/{__version__}"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        data = response.read()
+    if kept := _kept(path):
+        return kept
+    whole_name = urllib.parse.urlsplit(address).path.endswith(".tflite")
+    with _downloaded(address, "" if whole_name else "lite-format=tflite") as file:
+        data = file.read()
     try:
         _interpreter(model_content=data)
     except (RuntimeError, ValueError):
-        raise _BrokenOffError("what came is broken off or no .tflite file") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
+        raise _NoModelError("is broken off or no .tflite file") from None
+    images.write_atomically(_record(path), hashlib.sha256(data).hexdigest().encode())
     images.write_atomically(path, data)
     return path
 
 
-def _drop_lock_of_the_dead(folder: Path) -> None:
-    """Removes the lock of a process that was killed here; Hub would wait for it for ten minutes."""
-    lock = folder.with_name(f"{folder.name}.lock")
-    if not lock.is_file():
-        return
-    host, _, rest = lock.read_text(errors="replace").rpartition(f"{socket.gethostname()}.")
-    number, _, task = rest.partition(".")
-    if host or not number.isdigit() or psutil.pid_exists(int(number)):
-        return
-    lock.unlink(missing_ok=True)
-    shutil.rmtree(folder.with_name(f"{folder.name}.{task}.tmp"), ignore_errors=True)
+@contextlib.contextmanager
+def _downloaded(address: str, query: str) -> Iterator[BinaryIO]:
+    """Downloads into a file without a name, of which nothing is left if the process is killed."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    asked = f"{address}{'&' if '?' in address else '?'}{query}" if query else address
+    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+        images.download_into(file, asked, limit=LARGEST, seconds=SECONDS, timeout=TIMEOUT)
+        file.seek(0)
+        yield file
 
 
-def _unpack(archive: Path) -> Path:
-    """Unpacks a SavedModel's archive into the cache, under its hash, and returns the folder."""
-    folder = cache_folder() / sha256(archive)[:40]
-    if folder.is_dir():
-        return _checked(folder)
+def _unpack(file: BinaryIO, folder: Path, source: Path) -> Path:
+    """Unpacks a SavedModel's archive into a folder; `source` is what an error names."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         whole = Path(place) / "model"
-        try:
-            with tarfile.open(archive) as opened:
-                opened.extractall(whole, filter="data")  # nothing outside, no devices
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise _unusable_model(archive, error) from None
-        _checked(whole, archive).rename(folder)
-    return folder
+        whole.mkdir()
+        with tarfile.open(fileobj=file) as archive:
+            _extract(archive, whole)
+        _checked(whole, source)
+        images.write_atomically(_record(folder), _digest(whole).encode())
+        with contextlib.suppress(OSError):  # another process was faster, and has the same
+            whole.rename(folder)
+    return _checked(folder)
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Writes an archive's files and folders; a SavedModel has nothing else, such as links.
+
+    `extractall` can be told to refuse the rest from Python 3.10.12 on only, and knows no limit.
+    """
+    room = LARGEST
+    for member in archive:
+        parts = PurePosixPath(member.name).parts
+        room -= member.size
+        if member.name.startswith("/") or ".." in parts or "\\" in member.name or room < 0:
+            raise tarfile.ReadError(f"{member.name} lies outside, or is too large")
+        path = folder.joinpath(*parts)
+        if member.isdir():
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        source = archive.extractfile(member) if member.isfile() else None
+        if source is None:
+            raise tarfile.ReadError(f"{member.name} is neither a file nor a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with source, open(path, "xb") as target:
+            shutil.copyfileobj(source, target)
+
+
+def _kept(path: Path) -> Path | None:
+    """Returns what lies in the cache, if it is as it was when it was put there.
+
+    What was put there by hand, or by tensorflow_hub, is believed the first time.
+    """
+    if not path.exists():
+        return None
+    record, digest = _record(path), _digest(path)
+    if not record.exists():
+        images.write_atomically(record, digest.encode())
+    with images.open_file(record) as file:
+        if file.read(80).decode(errors="replace").strip() == digest:
+            return path if path.is_file() else _checked(path)
+    warnings.warn(
+        f"{path}: has changed since it was put there, and is replaced",
+        stacklevel=1 + calls_within_mnst(),
+    )
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return None
+
+
+def _record(path: Path) -> Path:
+    """Where the hash of a model in the cache is kept."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, or of the names and the contents of a folder's files."""
+    if path.is_file():
+        return sha256(path)
+    digest = hashlib.sha256()
+    for each in sorted(path.rglob("*")):
+        if not each.is_dir():
+            digest.update(f"{each.relative_to(path).as_posix()}\0{sha256(each)}\n".encode())
+    return digest.hexdigest()
 
 
 def _key(address: str) -> str:

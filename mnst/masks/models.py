@@ -133,10 +133,10 @@ def find_model(
         named_by = DEEPLAB_VARIABLE
     if not isinstance(model, SegmentationModel):
         model = _in_table(os.fspath(model)) or SegmentationModel(os.fspath(model))
-    if not images.is_address(model.address) and not Path(model.address).expanduser().exists():
+    if not images.is_address(model.address) and not images.user_path(model.address).exists():
         raise FileNotFoundError(
-            f"{model.address}: there is no such file or folder, but {named_by} names it; give one, "
-            f"a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
+            f"{images.named(model.address)}: there is no such file or folder, but {named_by} names "
+            f"it; give one, a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
         )
     return model
 
@@ -154,7 +154,7 @@ def _in_table(text: str) -> SegmentationModel | None:
 def display_name(model: SegmentationModel) -> str:
     """Returns a model's name in the table, or else its address, or its file's name."""
     name = next((name for name, known in MODELS.items() if known is model), model.address)
-    return name if images.is_address(name) else Path(name).name
+    return images.describe(name) if images.is_address(name) else Path(name).name
 
 
 def fetch_model(model: SegmentationModel) -> Path:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import sys
-import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from tqdm import tqdm
+
+from mnst import images
 from mnst.backend import keras
-from mnst.errors import WeightsError, calls_within_mnst
+from mnst.errors import WeightsError, calls_within_mnst, one_line
 from mnst.images import file_digest, sha256
+
+_LARGEST = 2**31  # bytes of a download
+_SECONDS = 3600  # that it may take in all
 
 _OR_LITE = "; or paint with the small network that comes with mnst, backbone='vgg19-lite'"
 
@@ -168,7 +171,7 @@ class KerasFile:
     @property
     def cached(self) -> Path:
         """Where Keras' cache has the file, or would have it."""
-        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+        home = images.user_path(os.environ.get("KERAS_HOME") or "~/.keras")
         return home / "models" / self.address.rpartition("/")[2]
 
     @property
@@ -201,23 +204,35 @@ class KerasFile:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Beside its place, and moved there once its hash is right: Keras itself deletes what
-            # was there where a download fails, and leaves a file of a wrong hash behind. It shows
-            # its progress on standard output, which belongs to the caller's own output.
-            with (
-                tempfile.TemporaryDirectory(dir=path.parent) as folder,
-                contextlib.redirect_stdout(sys.stderr),
-                socket_timeout(self.timeout),
-            ):
-                whole = keras.utils.get_file(
-                    path.name, self.address, cache_dir=folder, cache_subdir="", file_hash=self.md5
+            with images.replacing(path) as file, _bar(self.address) as bar:
+                images.download_into(
+                    file,
+                    self.address,
+                    limit=_LARGEST,
+                    seconds=_SECONDS,
+                    timeout=self.timeout,
+                    arrived=bar,
                 )
-                Path(whole).replace(path)
-        except Exception as error:  # get_file raises bare Exception for an address it can't reach
-            reason = " ".join((str(error).rpartition(" -- ")[2] or type(error).__name__).split())
+                file.flush()
+                if file_digest(file.name, "md5") != self.md5:
+                    raise ValueError("what came is another file, by its hash")
+        except (OSError, ValueError) as error:
+            reason = error.reason if isinstance(error, images.DownloadError) else one_line(error)
             if path.is_file():
                 reason += "; what lies in the cache is not Keras' file"
             raise WeightsError(f"{self.network}'s weights can't be downloaded ({reason})") from None
+
+
+@contextlib.contextmanager
+def _bar(address: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Shows a download on standard error; gives what to call with the bytes that have come."""
+    with tqdm(desc=address, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+
+        def arrived(count: int, expected: int | None) -> None:
+            bar.total = expected
+            bar.update(count - bar.n)
+
+        yield arrived
 
 
 @dataclass(frozen=True)
@@ -243,18 +258,9 @@ class LiteFile:
 
 def _existing_file(path: str | os.PathLike[str], named_by: str, hint: str = "") -> Path:
     """Returns the path of a file that the user named; its absence is no reason to look further."""
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise FileNotFoundError(f"{found}: there is no such file, but {named_by} names it{hint}")
-    return found
-
-
-@contextlib.contextmanager
-def socket_timeout(seconds: float) -> Iterator[None]:
-    """Keras and TensorFlow Hub set no time limit; a stalled download would hang for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+    found = images.user_path(path)
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        images.open_file(found).close()
+    except OSError as error:
+        raise type(error)(f"{one_line(error)}, but {named_by} names it{hint}") from None
+    return found
