@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 import zlib
 from pathlib import Path
 
@@ -879,6 +880,7 @@ def test_command_knows_it_before_it_paints(tmp_path, refused):
         assert "WEBP holds at most 16383 pixels a side" in refused(command, *map(str, given))
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # is ours elsewhere
 def test_large_photo_is_no_bomb(photo, tmp_path, monkeypatch):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
@@ -889,6 +891,31 @@ def test_large_photo_is_no_bomb(photo, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="attack") as caught:
         mnst.load_image(path)
     assert_says(caught.value, path)
+
+
+def test_reading_leaves_the_filters_of_other_threads_alone(photo, tmp_path, monkeypatch):
+    path, opened, seen = tmp_path / "photo.png", Image.open, []
+    Image.fromarray(photo).save(path)
+
+    def looked_at(*arguments, **options):
+        seen.append(warnings.filters)
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", looked_at)
+    mnst.load_image(path)
+    assert [filters is warnings.filters for filters in seen] == [True]
+
+
+def test_a_large_photo_is_read_in_silence(photo, tmp_path):
+    """In a process of its own, whose filters are not pytest's."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    script = (
+        "import sys, mnst, PIL.Image as p; p.MAX_IMAGE_PIXELS = 3071; mnst.load_image(sys.argv[1])"
+    )
+    run = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged TIFF tags

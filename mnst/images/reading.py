@@ -44,6 +44,11 @@ _Box = tuple[float, float, float, float]
 # Bytes that decoding takes for each pixel, as measured; two of Pillow's pictures for all others.
 _DECODING = {"WEBP": 16, "AVIF": 10, "JPEG2000": 20}
 
+# Between one and two times its limit Pillow only warns, and large photos are no bombs. This is said
+# once, behind the user's own filters: `catch_warnings` around every picture would change those of
+# all other threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
+
 
 def load_image(
     source: Any, *, size: int | None = 512, enlarge: bool = False, name: str | None = None
@@ -268,9 +273,7 @@ def opened(
     source: str | os.PathLike[str] | bytes, name: str
 ) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """Opens a picture's file, and closes it."""
-    with _file(source) as file, warnings.catch_warnings():
-        # Between one and two times its limit Pillow only warns, and large photos are no bombs.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with _file(source) as file:
         try:
             with damage_named(name), libtiff_heard():
                 Image.init()
