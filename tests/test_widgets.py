@@ -5,6 +5,7 @@ import datetime
 import io
 import re
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -190,6 +191,44 @@ def test_a_style_can_be_taken_away(page):
     page.the("Checkbox", "Keep people").value = True  # asks for nothing, with nothing to paint
     page.settle()
     assert page.status == "Add styles: two or more."
+
+
+def test_a_style_is_taken_away_while_another_is_added(make, monkeypatch):
+    page = make(None, [tiny(swirls), tiny(glass), tiny(dots)])
+    begun, taken_away = threading.Event(), threading.Event()
+    thumbnail = widgets._thumbnail
+
+    def slow(*arguments):
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            taken_away.wait(0.3)
+        return thumbnail(*arguments)
+
+    monkeypatch.setattr(widgets, "_thumbnail", slow)
+    upload(page.the("FileUpload", styled="mnst-styles"), another=png(tiny(ink)))
+    assert begun.wait(60)
+    page.the("Button", "Remove style 1").click()
+    taken_away.set()
+    page.settle()
+    assert page.thumbnails("Style") == thumbnails_of(tiny(glass), tiny(dots), tiny(ink))
+    assert len(page.sliders) == len(page.crossfader.position.gamma) == 3
+
+
+def test_uploads_wait_for_those_before(make, monkeypatch):
+    page = make(None, [tiny(swirls), tiny(glass)])
+    content = png(tiny(ink))
+    monkeypatch.setattr(widgets, "UPLOAD_LIMIT", len(content))
+    go_on = threading.Event()
+    page.crossfader._reader.submit(go_on.wait, 20)
+    for _ in range(3):
+        upload(page.the("FileUpload", styled="mnst-styles"), a=content, b=content)
+    assert page.status == "b.png: too many pictures at once; add it when the others are there"
+    go_on.set()
+    page.settle()
+    assert len(page.thumbnails("Style")) == 6
+    upload(page.the("FileUpload", styled="mnst-styles"), c=content)
+    page.settle()
+    assert len(page.thumbnails("Style")) == 7
 
 
 def test_uploads_are_limited(make, monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import html
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 UPLOAD_LIMIT = 32 * 2**20
 """How large an uploaded file may be, in bytes. Jupyter's own servers take 10 MiB at once."""
 
+_MOST_WAITING = 4  # uploads of that size, before they are read
 _LONGEST = 2048  # of pictures that are kept: more than any full picture here has
 _SIZES = (256, 384, 512, 768, 1024)
 _THUMBNAIL = 72
@@ -113,6 +115,10 @@ class Crossfader:
         self._stage = _Stage(self._w, lambda: self._set_rendering(False))
         self._painter = BackgroundPainter(self._stage, preview_size=preview_size, options=options)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="mnst-reader")
+        # Pictures come from the reader's thread, and go by a click in the kernel's. Whoever changes
+        # them, or asks for a painting of them, does so alone.
+        self._alone = threading.RLock()
+        self._waiting = 0  # bytes of uploads that are not read yet
         self._photo: np.ndarray | None = None
         self._styles: tuple[np.ndarray, ...] = ()
         self._drawn: tuple[np.ndarray, ...] = ()  # those of the styles that nobody picked
@@ -134,9 +140,10 @@ class Crossfader:
     @property
     def position(self) -> Position:
         """Where the controls stand."""
-        values = [slider.value for slider in self._sliders]
-        if len(self._styles) == 2:
-            values = [values[0], 1 - values[0]]
+        with self._alone:
+            values = [slider.value for slider in self._sliders]
+            if len(self._styles) == 2:
+                values = [values[0], 1 - values[0]]
         total = sum(values)
         shares = [value / total for value in values] if total else [1 / len(values)] * len(values)
         return Position(tuple(shares), self._calibrate.value, self._keep.value)
@@ -254,18 +261,33 @@ class Crossfader:
 
         def taken(change: Any) -> None:
             for file in change["new"]:
-                name, content = str(file["name"]), file["content"]
-                if len(content) > UPLOAD_LIMIT:
-                    self._stage.failed(
-                        f"{name}: {len(content) / 2**20:.0f} MB is too large; upload at most "
-                        f"{UPLOAD_LIMIT >> 20} MB"
-                    )
-                else:
-                    self._read(bytes(content), name, use)
+                self._read_upload(file["content"], str(file["name"]), use)
             if change["new"]:
                 change["owner"].value = ()  # its bytes are not needed twice
 
         return taken
+
+    def _read_upload(self, content: Any, name: str, use: Callable[[np.ndarray], None]) -> None:
+        size = len(content)
+        if size > UPLOAD_LIMIT:
+            self._stage.failed(
+                f"{name}: {size / 2**20:.0f} MB is too large; upload at most "
+                f"{UPLOAD_LIMIT >> 20} MB"
+            )
+            return
+        with self._alone:
+            if self._waiting + size > _MOST_WAITING * UPLOAD_LIMIT:
+                self._stage.failed(
+                    f"{name}: too many pictures at once; add it when the others are there"
+                )
+                return
+            self._waiting += size
+        self._read(bytes(content), name, use)
+        self._reader.submit(self._has_read, size)
+
+    def _has_read(self, size: int) -> None:
+        with self._alone:
+            self._waiting -= size
 
     def _read(self, source: Any, name: str, use: Callable[[np.ndarray], None]) -> None:
         """Reads or draws a picture in the background, and says what is wrong with it."""
@@ -283,27 +305,32 @@ class Crossfader:
     # What they do
 
     def _take_photo(self, picture: np.ndarray) -> None:
-        self._photo = picture
-        self._photo_shown.children = [_thumbnail(self._w, picture, "The photo")]
-        self._stage.show_photo(picture)
-        self._start()
+        with self._alone:
+            self._photo = picture
+            self._photo_shown.children = [_thumbnail(self._w, picture, "The photo")]
+            self._stage.show_photo(picture)
+            self._start()
 
     def _add_drawn(self, picture: np.ndarray) -> None:
-        self._drawn = (*self._drawn, picture)
-        self._show_styles((*self._styles, picture))
+        with self._alone:
+            self._drawn = (*self._drawn, picture)
+            self._show_styles((*self._styles, picture))
 
     def _add_style(self, picture: np.ndarray) -> None:
         """Takes a style, in the place of one that was only there to begin with."""
-        if self._drawn:
-            out, *rest = self._drawn
-            self._drawn = tuple(rest)
-            self._show_styles(tuple(picture if style is out else style for style in self._styles))
-        else:
-            self._show_styles((*self._styles, picture))
+        with self._alone:
+            if self._drawn:
+                out, *rest = self._drawn
+                self._drawn = tuple(rest)
+                kept = (picture if style is out else style for style in self._styles)
+                self._show_styles(tuple(kept))
+            else:
+                self._show_styles((*self._styles, picture))
 
     def _remove_style(self, picture: np.ndarray) -> None:
-        self._drawn = tuple(style for style in self._drawn if style is not picture)
-        self._show_styles(tuple(style for style in self._styles if style is not picture))
+        with self._alone:
+            self._drawn = tuple(style for style in self._drawn if style is not picture)
+            self._show_styles(tuple(style for style in self._styles if style is not picture))
 
     def _show_styles(self, styles: tuple[np.ndarray, ...]) -> None:
         """Shows the styles, and a slider for two of them, or one for each of more."""
@@ -359,14 +386,16 @@ class Crossfader:
             self._stage.say("Add styles: two or more.")
 
     def _preview(self) -> None:
-        if not self._full.disabled:
-            self._painter.preview(self.position)
+        with self._alone:
+            if not self._full.disabled:
+                self._painter.preview(self.position)
 
     def _render(self) -> None:
-        self._painter.full_size = self._size.value
-        self._set_rendering(True)
-        self._stage.working("Preparing the full picture")
-        self._painter.render(self.position)
+        with self._alone:
+            self._painter.full_size = self._size.value
+            self._set_rendering(True)
+            self._stage.working("Preparing the full picture")
+            self._painter.render(self.position)
 
     def _stopped(self) -> None:
         self._stop.disabled = True
@@ -375,13 +404,14 @@ class Crossfader:
 
     def _set_rendering(self, rendering: bool) -> None:
         """While the full picture is painted, nothing else can be asked for but its end."""
-        self._stop.disabled = not rendering
-        removing = [card.children[-1] for card in self._styles_shown.children]
-        for control in (*self._asking, *self._sliders, *removing):
-            control.disabled = rendering
-        self._full.disabled = rendering or self._photo is None or len(self._styles) < 2
-        if hasattr(self, "_save"):
-            self._save.disabled = rendering or self.result is None
+        with self._alone:
+            self._stop.disabled = not rendering
+            removing = [card.children[-1] for card in self._styles_shown.children]
+            for control in (*self._asking, *self._sliders, *removing):
+                control.disabled = rendering
+            self._full.disabled = rendering or self._photo is None or len(self._styles) < 2
+            if hasattr(self, "_save"):
+                self._save.disabled = rendering or self.result is None
 
     def _saved(self) -> None:
         if self.result is None:
