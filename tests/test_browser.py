@@ -5,6 +5,7 @@ MNST_SCREENSHOTS names a folder, pictures of what was seen are put there.
 """
 
 import base64
+import contextlib
 import io
 import os
 import re
@@ -13,13 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from pages import Site, answer_to, message, until
 from PIL import Image
 
 import mnst
@@ -248,18 +249,24 @@ def test_jupyterlab(page, serve, pictures):
     assert status(page, "missing") == "missing.jpg: there is no such file"
 
 
-def test_the_page(page, serve, pictures, tmp_path):
-    address, _ = serve("mnst", "app", "--port", "{port}", "--no-browser")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, random_weights):
+    started = Site(tmp_path_factory.mktemp("site"), MNST_VGG19_WEIGHTS=str(random_weights))
+    yield started
+    started.end()
+
+
+def test_the_page(page, site, pictures, tmp_path):
     sent = []
     page.on("response", lambda response: sent.append(response.url))
-    page.goto(address)
+    page.goto(site.address)
     page.wait_for_selector(".mnst-photo")
     assert page.locator(".mnst input[type=text]").count() == 0  # no paths
     play(page, pictures, "page")
     path, _ = download(page)
     assert mnst.read_settings(path)["gamma"] == pytest.approx([0.95, 0.05])
     assert difference(pixels(page), np.asarray(Image.open(path), np.float32)) < 6
-    elsewhere = [url for url in sent if not url.startswith((address, "data:", "blob:"))]
+    elsewhere = [url for url in sent if not url.startswith((site.address, "data:", "blob:"))]
     assert not elsewhere
 
     # Too large for the page, and no picture at all.
@@ -272,26 +279,89 @@ def test_the_page(page, serve, pictures, tmp_path):
     assert "not a picture that Pillow can read" in status(page, "text.png: ")
 
 
-def test_the_page_serves_nothing_else(serve):
-    address, _ = serve("mnst", "app", "--port", "{port}", "--no-browser")
+def test_a_tab_has_one_kernel_until_it_is_closed(page, site):
+    for _ in range(3):  # opened, and reloaded
+        page.goto(site.address)
+        page.wait_for_selector(".mnst-photo")
+        until(lambda: len(site.kernels) == 1, 5)
+    page.close(run_before_unload=True)
+    until(lambda: not site.kernels, 5)
 
-    def code(path, **headers):
-        request = urllib.request.Request(address + path, headers=headers)
-        try:
-            with urllib.request.urlopen(request) as response:
-                return response.status
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
 
-    for path in ("app.ipynb", "", "../../etc/passwd", "/etc/passwd", "%2e%2e/%2e%2e/etc/passwd"):
-        assert code(f"/voila/files/{path}") in (403, 404), path
-    for path in ("/app.ipynb", "/etc/passwd", "/voila/tree", "/voila/render/app.ipynb"):
-        assert code(path) in (403, 404), path
-    assert code("/api/contents") in (403, 404)
-    # A name elsewhere that is made to lead here.
-    assert code("/", Host="elsewhere.example") == 403
+def test_a_tab_that_is_lost_ends_its_kernel_too(browser, site):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(site.address)
+    page.wait_for_selector(".mnst-photo")
+    with contextlib.suppress(Exception):  # this page doesn't answer any more
+        page.goto("chrome://crash", timeout=2000)
+    until(lambda: not site.kernels, 30)
+    context.close()
+
+
+def test_pages_elsewhere_start_no_kernel(page, site):
+    """Not by pictures, frames, scripts or forms, whether they know the secret or not."""
+    outside = f"http://127.0.0.1:{site.port}/"
+    for address in (outside, site.address):
+        page.set_content(
+            f'<img src="{address}"><iframe src="{address}"></iframe><script src="{address}">'
+            f'</script><form action="{address}" method="post"></form>'
+        )
+        page.evaluate("document.forms[0].target = '_blank', document.forms[0].submit()")
+        page.evaluate("address => fetch(address, {mode: 'no-cors'}).catch(String)", address)
+        page.wait_for_timeout(1000)
+    assert site.kernels == []
+
+
+def test_the_page_serves_nothing_else(site):
+    paths = ("app.ipynb", "", "../../etc/passwd", "/etc/passwd", "%2e%2e/%2e%2e/etc/passwd")
+    for path in paths:
+        assert site.ask(f"voila/files/{path}")[0] in (403, 404), path
+    for path in ("app.ipynb", "etc/passwd", "voila/tree", "voila/render/app.ipynb", "api/contents"):
+        for address in (path, f"/{path}"):
+            assert site.ask(address)[0] in (403, 404), address
+    assert site.ask(Host="elsewhere.example")[0] == 403
     with socket.socket() as probe:  # this machine alone
         other = socket.gethostbyname(socket.gethostname())
         if not other.startswith("127."):
-            assert probe.connect_ex((other, int(address.rpartition(":")[2]))) != 0
+            assert probe.connect_ex((other, site.port)) != 0
+
+
+def test_a_hundred_pages_leave_nothing_behind(browser, site):
+    """Most without a browser, three at a time; those that are closed in Chromium are ten."""
+
+    def visit(_):
+        opened = site.open()
+        connection = opened.connect()
+        connection.send_binary(message("kernel_info_request"))
+        answer_to(connection, "kernel_info_reply")
+        seen.append((len(site.kernels), site.memory))
+        connection.close()
+        assert opened.beacon() == 204
+
+    def server():
+        return site.server.memory_info().rss, site.server.num_fds()
+
+    seen = []
+    with ThreadPoolExecutor(3) as visitors:  # what a server makes once
+        list(visitors.map(visit, range(10)))
+    until(lambda: not site.kernels)
+    before = server()
+    with ThreadPoolExecutor(3) as visitors:
+        list(visitors.map(visit, range(90)))
+    for _ in range(10):
+        page = browser.new_page()
+        page.goto(site.address)
+        page.wait_for_selector(".mnst-photo", timeout=1000 * PATIENCE)
+        seen.append((len(site.kernels), site.memory))
+        page.close(run_before_unload=True)
+    until(lambda: not site.kernels, 30)
+    after = server()
+    kernels, memory = map(max, zip(*seen, strict=True))
+    print(
+        f"at most {kernels} kernels and {memory >> 20} MB; the server {before[0] >> 20} MB and "
+        f"{before[1]} files before, {after[0] >> 20} MB and {after[1]} after"
+    )
+    assert kernels <= 4
+    assert after[0] < before[0] + 30 * 2**20
+    assert after[1] <= before[1] + 5

@@ -1,20 +1,22 @@
 """The crossfader as a web page for whoever sits at this machine: `mnst app`.
 
-Voila serves a notebook of a few lines, `app.ipynb`. What it could serve beyond that is turned off.
+Voila serves a notebook of a few lines, `app.ipynb`; `mnst.studio.server` says what it may do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
+import secrets
 import shutil
 import socket
 import sys
 import tempfile
+import threading
+import webbrowser
 from pathlib import Path
 from typing import Any
-
-from mnst.studio.widgets import UPLOAD_LIMIT
 
 NOTEBOOK = Path(__file__).with_name("app.ipynb")
 """The page, as a notebook."""
@@ -23,16 +25,11 @@ ADDRESS = "127.0.0.1"
 PORT = 8866  # Voila's own
 _PORTS = 50  # how many to try, where none was asked for
 
-# The page takes nothing from elsewhere (Voila's asks a public server for icons), sends nothing
-# there, and is shown in nobody's frame.
-_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
-)
-
 
 def serve(*, port: int | None = None, browser: bool = True) -> None:
     """Serves the page on this machine, until Ctrl-C.
+
+    Its address is another each time, and a secret: whoever knows it can use the page.
 
     Args:
         port: Where; the first free one from 8866 on, if not given.
@@ -44,44 +41,27 @@ def serve(*, port: int | None = None, browser: bool = True) -> None:
         ValueError: If it isn't a port.
     """
     chosen = _free_port(port)
-    voila = _voila()
-    # A folder with nothing else in it is Voila's root and the kernel's working folder.
+    make_server = _server().make_server
+    secret = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="mnst-app-") as folder:
-        page = shutil.copy(NOTEBOOK, folder)
-        server = voila.Voila(config=_config(chosen, browser), config_file_paths=[])
-        server.notebook_path = page
-        server.initialize([])
+        # A folder with nothing else in it is Voila's root and the kernel's working folder.
+        root = Path(folder, "page")
+        root.mkdir()
+        page = Path(shutil.copy(NOTEBOOK, root))
+        server = make_server(page, host=ADDRESS, port=chosen, secret=secret)
         # It warns of timeouts that Jupyter chooses.
         logging.getLogger("tornado").setLevel(logging.ERROR)
-        print(f"http://{ADDRESS}:{chosen}/  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        address = f"http://{ADDRESS}:{chosen}/{secret}/"
+        print(f"{address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        if browser:
+            _open_browser(address, Path(folder, "open.html"))
         server.start()
 
 
-def _config(port: int, browser: bool) -> Any:
-    from traitlets.config import Config
-
-    config = Config()
-    config.Voila.ip = ADDRESS
-    config.Voila.port = port
-    config.Voila.port_retries = 0
-    config.Voila.open_browser = browser
-    config.Voila.log_level = "ERROR"
-    config.Voila.tornado_settings = {
-        # Voila answers to any name. A page elsewhere whose name is made to lead here (DNS
-        # rebinding) would be of the same origin as ours, and could talk to its kernels.
-        "allow_remote_access": False,
-        "headers": {"Content-Security-Policy": _POLICY},
-        # An upload is one message; styles can be several files.
-        "websocket_max_message_size": 2 * UPLOAD_LIMIT,
-    }
-    config.VoilaConfiguration.file_allowlist = []  # no file but the page
-    config.VoilaConfiguration.show_tracebacks = False
-    config.VoilaConfiguration.allow_template_override = "NO"
-    config.VoilaConfiguration.allow_theme_override = "NO"
-    # A page that is closed and left open would keep its kernel, and that a network, in memory.
-    config.MappingKernelManager.cull_idle_timeout = 3600
-    config.MappingKernelManager.cull_interval = 60
-    return config
+def _open_browser(address: str, file: Path) -> None:
+    """Opens a browser by way of a file of ours, since others can read its command line."""
+    file.write_text(f'<meta http-equiv="refresh" content="1;url={address}">')
+    threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
 
 
 def _free_port(port: int | None) -> int:
@@ -99,11 +79,11 @@ def _free_port(port: int | None) -> int:
     raise OSError(f"ports {PORT} to {PORT + _PORTS - 1} are all taken: give another --port")
 
 
-def _voila() -> Any:
-    """Returns Voila's application, or says how to get it."""
+def _server() -> Any:
+    """Returns our server, which needs Voila, or says how to get it."""
     try:
         import ipywidgets  # noqa: F401
-        from voila import app
+        import voila  # noqa: F401
     except ImportError:
         raise ImportError("the page needs Voila: pip install 'mnst[notebooks]'") from None
-    return app
+    return importlib.import_module("mnst.studio.server")
