@@ -3,8 +3,11 @@
 import collections
 import gc
 import itertools
+import pickle
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -392,3 +395,67 @@ for side in range(64, 124):
     )
     after_forty, after_sixty = map(int, ran.stdout.split())
     assert after_sixty - after_forty < 10**8, ran.stderr
+
+
+def test_a_divergence_reaches_another_process_whole(scene):
+    extractor, content, targets = scene
+    wild = targets._replace(weights={**targets.weights, "style": tf.constant(1e38)})
+    run = Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=50)
+    best = next(run)
+    for best_before in (None, best):
+        error = DivergenceError(3, "total", float("inf"), best_before)
+        error.result = "the best picture"
+        sent = pickle.loads(pickle.dumps(error))
+        assert str(sent) == str(error)
+        assert (sent.step, sent.term, sent.value) == (3, "total", float("inf"))
+        assert sent.result == "the best picture"
+        assert sent.best == best_before
+        if best_before is not None:
+            np.testing.assert_array_equal(sent.best.image, best.image)
+    with pytest.raises(DivergenceError):
+        list(Trainer(extractor, RECIPE, 12, 9).run(content, wild, steps=1))
+
+
+def test_a_run_from_another_thread_waits_for_the_step_that_is_taken(scene):
+    """And then has the picture to itself; the run that it ended says so."""
+    extractor, content, targets = scene
+    alone = list(Trainer(extractor, RECIPE, 12, 9).run(content, targets, steps=4))
+    trainer = Trainer(extractor, RECIPE, 12, 9)
+    stepping, go_on, ended = threading.Event(), threading.Event(), []
+    take_step = trainer.train_step
+
+    def slow_step(*given):
+        stepping.set()
+        assert go_on.wait(60)
+        return take_step(*given)
+
+    trainer.train_step = slow_step
+
+    def first():
+        try:
+            list(trainer.run(255 - content, targets, steps=50))
+        except RuntimeError as error:
+            ended.append(str(error))
+
+    def second():
+        ended.append(list(trainer.run(content, targets, steps=4)))
+
+    threads = [threading.Thread(target=run) for run in (first, second)]
+    threads[0].start()
+    assert stepping.wait(60)
+    threads[1].start()
+    time.sleep(0.2)  # in which it would put its start in the picture
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+    said, records = sorted(ended, key=lambda one: not isinstance(one, str))
+    assert said == "this trainer has begun another run: make a trainer for each"
+    for record, expected in zip(records, alone, strict=True):
+        np.testing.assert_array_equal(record.image, expected.image)
+
+
+def test_a_surrogate_that_is_not_given_is_missed(scene):
+    extractor, _, _ = scene
+    recipe = FAST.replace(name="quick", surrogate="vgg19-lite")
+    with pytest.raises(ValueError, match=r"surrogate is None, but recipe 'quick' has one: give a"):
+        Trainer(extractor, recipe, 12, 9)

@@ -6,9 +6,11 @@ shows nothing: progress bars, previews, early stopping and callbacks all consume
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,6 +61,7 @@ class DivergenceError(ArithmeticError):
     Attributes:
         step: After how many steps.
         term: Which loss, by its name in a record; "picture", if the losses did not show it.
+        value: What it turned: NaN, or an infinity.
         best: The record with the lowest total loss before that, with its picture; None if there
             was none.
         result: The same as a `Result`, where `stylize` raised the error.
@@ -72,8 +75,15 @@ class DivergenceError(ArithmeticError):
         )
         self.step = step
         self.term = term
+        self.value = value
         self.best = best
         self.result: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets it be sent to another process, where TensorFlow need not be loaded to read it."""
+        best = self.best and self.best.with_image(np.asarray(self.best.image))
+        made_of = self.step, self.term, self.value, best
+        return type(self), made_of, {"result": self.result}
 
 
 class Measured(NamedTuple):
@@ -108,6 +118,9 @@ class Trainer:
             the whole picture at once. See `mnst.engine.tiled`.
         surrogate: Takes the steps, where the recipe has one; `extractor` corrects it, and has the
             last word. Like `extractor`, it gives all of the recipe's layers.
+
+    Raises:
+        ValueError: If the recipe has a surrogate, and none is given.
 
     Attributes:
         evaluator: A `Whole`, or a `Tiled`, through which `extractor` measures pictures.
@@ -146,6 +159,11 @@ class Trainer:
         def evaluate(network: Any) -> Evaluator:
             return Whole(network, recipe) if tile is None else Tiled(network, recipe, tile=tile)
 
+        if surrogate is None and recipe.surrogate != "none":
+            raise ValueError(
+                f"surrogate is None, but recipe {recipe.name!r} has one: give a function as "
+                f"extractor is, or recipe.replace(surrogate='none')"
+            )
         self.extractor, self.surrogate = extractor, surrogate
         self.recipe = recipe
         self.evaluator = evaluate(extractor)
@@ -153,6 +171,7 @@ class Trainer:
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
         self.optimizer = recipe.optimizer.start(self.image)
         self._run: object = None  # the run that has the picture now
+        self._changing = threading.Lock()  # whoever changes the picture, or whose it is, holds it
         # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
         # "frequent retracing" where somebody paints one picture after the other.
         self._update = tf.function(functools.partial(self.optimizer.update))
@@ -186,24 +205,25 @@ class Trainer:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
             RuntimeError: If another run of this trainer has begun since: they have one picture.
         """
-        self._run = run = object()
-        self.image.assign(start)
-        self.optimizer.begin(warm)
+        run = object()
+        with self._changing:
+            self._run = run
+            self.image.assign(start)
+            self.optimizer.begin(warm)
         best = None
         aims = targets
         began = time.perf_counter()
         for step in range(steps + 1):
-            if self._run is not run:
-                raise RuntimeError("this trainer has begun another run: make a trainer for each")
-            # A step measures the picture before it changes it. So the record of a picture is made
-            # by the step that follows, and the last picture is only measured.
-            if step < steps:
-                corrects = self.surrogate is not None and step % self.recipe.correct_every == 0
-                if corrects:
-                    aims = self._correct(targets)
-                image, measured = self.train_step(aims, tf.constant(not corrects))
-            else:
-                image, measured = self._finish(targets)
+            with self._picture_of(run):
+                # A step measures the picture before it changes it. So the record of a picture is
+                # made by the step that follows, and the last picture is only measured.
+                if step < steps:
+                    corrects = self.surrogate is not None and step % self.recipe.correct_every == 0
+                    if corrects:
+                        aims = self._correct(targets)
+                    image, measured = self.train_step(aims, tf.constant(not corrects))
+                else:
+                    image, measured = self._finish(targets)
             record = StepRecord(
                 step=step,
                 losses=_checked(measured, step, best),
@@ -214,6 +234,14 @@ class Trainer:
             if best is None or record.losses["total"] < best.losses["total"]:
                 best = record
             yield record
+
+    @contextlib.contextmanager
+    def _picture_of(self, run: object) -> Iterator[None]:
+        """Holds the picture while a step of this run is taken, or says that it is another's now."""
+        with self._changing:
+            if self._run is not run:
+                raise RuntimeError("this trainer has begun another run: make a trainer for each")
+            yield
 
     def _train_step(
         self, targets: Targets, comparable: Tensor | bool = True

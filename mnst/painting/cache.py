@@ -26,8 +26,13 @@ def borrow_trainer(owner: object, kind: Hashable, make: Callable[[], Trainer]) -
     if trainer is None:
         trainer = make()
     trainer.optimizer.begin(0)
-    weakref.finalize(owner, _SPARE.__setitem__, kind, trainer).atexit = False
+    weakref.finalize(owner, _keep, kind, trainer).atexit = False
     return trainer
+
+
+def _keep(kind: Hashable, trainer: Trainer) -> None:
+    global _SPARE  # replaced at once, whatever other threads do to it
+    _SPARE = {kind: trainer}
 
 
 def clear_cache() -> None:
