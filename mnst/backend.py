@@ -16,10 +16,11 @@ import contextlib
 import functools
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 _LOG_NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog"
@@ -90,3 +91,21 @@ def _load_tensorflow() -> Any:
 
 keras: Any = _LateModule("keras", _load_keras)
 tf: Any = _LateModule("tensorflow", _load_tensorflow)
+
+
+def _refuse() -> NoReturn:
+    raise RuntimeError(
+        "this process was forked from one in which TensorFlow is loaded, and would hang: start it "
+        "with multiprocessing.get_context('spawn')"
+    )
+
+
+def _after_fork() -> None:
+    """TensorFlow's threads are not forked, and its first operation would wait for them."""
+    if "tensorflow" in sys.modules:
+        for module in (keras, tf):
+            module._load = _refuse
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
