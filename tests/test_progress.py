@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import warnings
 from types import SimpleNamespace
 
 import nbformat
@@ -151,3 +152,71 @@ def test_without_tensorboard_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ImportError, match="log_dir needs TensorBoard: pip install tensorboard"):
         mnst.stylize("missing.jpg", "missing.jpg", log_dir=tmp_path)
+
+
+# What fails to show a run
+
+
+@pytest.fixture
+def small_files():
+    """Makes a full disk of every disk, for this process."""
+    resource = pytest.importorskip("resource")  # Windows has none
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_under_the_logs_costs_no_picture(tmp_path, random_weights, small_files):
+    given = options(random_weights, steps=20)
+    alone = mnst.stylize(PHOTO, STYLES, **given)
+
+    def fill(record):
+        if record.step == 2:
+            small_files(10)
+
+    with pytest.warns(UserWarning, match="log_dir fails and is left out: .*arge") as told:
+        logged = mnst.stylize(PHOTO, STYLES, log_dir=tmp_path, callback=fill, **given)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert logged.completed
+    np.testing.assert_array_equal(logged.image, alone.image)
+
+
+def test_a_preview_that_fails_is_left_out(notebook, random_weights, monkeypatch):
+    import IPython
+
+    def fail(*_, **__):
+        raise OSError("nobody listens")
+
+    monkeypatch.setattr(IPython.display, "display", fail)
+    with pytest.warns(UserWarning, match="preview fails and .*: OSError: nobody listens") as told:
+        result = mnst.stylize(PHOTO, STYLES, preview=1, **options(random_weights))
+    assert len(told) == 1
+    assert result.completed
+
+
+def test_standard_error_that_is_closed_costs_no_picture(random_weights, monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    with monkeypatch.context() as changed:
+        changed.setattr(sys, "stderr", closed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda *_: (_ for _ in ()).throw(ValueError("closed"))
+            given = {**options(random_weights), "progress": True}
+            result = mnst.stylize(PHOTO, STYLES, **given)
+    assert result.completed
+
+
+def test_an_error_of_the_callback_comes_through_all_that_watches(tmp_path, random_weights):
+    def fail(record):
+        raise OSError("mine")
+
+    with pytest.raises(OSError, match="mine"):
+        mnst.stylize(PHOTO, STYLES, log_dir=tmp_path, callback=fail, **options(random_weights))
+
+
+@pytest.mark.parametrize("folder", [3, "", b"logs"])
+def test_a_folder_for_logs_is_a_path(folder):
+    with pytest.raises(ValueError, match=r"log_dir is .*: give the path of a folder"):
+        mnst.stylize("missing.jpg", "missing.jpg", log_dir=folder)

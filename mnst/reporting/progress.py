@@ -11,12 +11,13 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnst import images
 from mnst.backend import tf
+from mnst.errors import calls_within_mnst, one_line
 
 if TYPE_CHECKING:
     from mnst.engine.trainer import StepRecord
@@ -34,6 +35,9 @@ def watch(
 ) -> Iterator[Callable[[StepRecord], None]]:
     """Shows a run in all the ways that were asked for.
 
+    Where one of them fails, such as for a full disk, a warning says so, and the run goes on without
+    it. What the callback raises comes through.
+
     Args:
         heading: Gives the lines that say what runs on what; called where they are shown.
         steps: How many steps the run takes.
@@ -46,11 +50,14 @@ def watch(
     consumers: list[Callable[[StepRecord], object]] = []
     with ExitStack() as opened:
         if options["progress"]:
-            consumers.append(opened.enter_context(Progress(heading(), steps)))
+            bar = Dispensable("progress", Progress(heading(), steps))
+            consumers.append(opened.enter_context(bar))
         if options["log_dir"] is not None:
-            consumers.append(opened.enter_context(Logs(options["log_dir"], steps, settings)))
+            logs = Dispensable("log_dir", Logs(options["log_dir"], steps, settings))
+            consumers.append(opened.enter_context(logs))
         if options["preview"] is not None:
-            consumers.append(Preview(options["preview"], steps))
+            preview = Dispensable("preview", Preview(options["preview"], steps))
+            consumers.append(opened.enter_context(preview))
         if options["callback"] is not None:
             consumers.append(options["callback"])
 
@@ -59,6 +66,44 @@ def watch(
                 consume(record)
 
         yield show
+
+
+class Dispensable:
+    """Something that shows a run, left out with a warning as soon as it fails.
+
+    Args:
+        name: The option that asked for it.
+        shows: What is called with every record; a context manager.
+    """
+
+    def __init__(self, name: str, shows: Any) -> None:
+        self._name = name
+        self._shows = shows
+        self._failed = False
+
+    def __enter__(self) -> Dispensable:
+        self._try(self._shows.__enter__)
+        return self
+
+    def __call__(self, record: StepRecord) -> None:
+        """Shows a record."""
+        if not self._failed:
+            self._try(self._shows, record)
+
+    def __exit__(self, *error: object) -> None:
+        self._try(self._shows.__exit__, *error)
+
+    def _try(self, show: Callable[..., object], *given: object) -> None:
+        try:
+            show(*given)
+        except Exception as error:  # TensorFlow, tqdm and IPython each have errors of their own
+            if self._failed:
+                return
+            self._failed = True
+            said = f"{self._name} fails and is left out: {type(error).__name__}: {one_line(error)}"
+            # Where standard error itself is what fails, there is nobody to warn.
+            with suppress(OSError, ValueError):
+                warnings.warn(said, stacklevel=calls_within_mnst() + 1)
 
 
 class Progress:
@@ -139,6 +184,12 @@ class Preview:
                 stacklevel=2,
             )
 
+    def __enter__(self) -> Preview:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What it has shown stays."""
+
     def __call__(self, record: StepRecord) -> None:
         """Shows the record's picture, if it is time."""
         due = record.step % self._every == 0 or record.step == self._steps
@@ -209,8 +260,10 @@ class Logs:
             self._write_picture()
 
     def __exit__(self, *_: object) -> None:
-        self._write_picture()
-        self._writer.close()
+        try:
+            self._write_picture()
+        finally:
+            self._writer.close()
 
     def _write_picture(self) -> None:
         if self._unseen is not None:
@@ -226,7 +279,10 @@ def check_log_dir(folder: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: If there is a file of that name, or the folder can't be made.
         ImportError: If TensorBoard isn't installed, through which TensorFlow writes them.
+        ValueError: If it is no path.
     """
+    if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
+        raise ValueError(f"log_dir is {folder!r}: give the path of a folder")
     try:
         import tensorboard  # noqa: F401
     except ImportError:
