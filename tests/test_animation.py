@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,3 +114,67 @@ def test_bad_numbers_are_named(change):
 def test_it_is_between_two_styles():
     with pytest.raises(ValueError, match="two styles"):
         mnst.crossfade("no.jpg", ["a.jpg", "b.jpg", "c.jpg"])
+
+
+def test_frames_are_calm_whatever_the_recipe_s_schedule_is(scene):
+    """With a rate that does not fall, too, and the first frame as it is painted alone."""
+    photo, styles, options = scene
+    kept = {}
+    for name, changes in {
+        "constant": {"decay_rate": 1.0},
+        "slow": {"decay_steps": 10_000},
+    }.items():
+        recipe = options["recipe"].replace(**changes)
+        rates = []
+        given = {**options, "recipe": recipe}
+        faded = mnst.crossfade(
+            photo,
+            styles,
+            frames=3,
+            steps_between=2,
+            callback=lambda record, rates=rates: rates.append((record.step, record.learning_rate)),
+            **given,
+        )
+        kept[name] = [rate for step, rate in rates[7:] if step]
+        alone = mnst.stylize(photo, styles, gamma=0, **given)
+        assert np.mean(faded.frames[0] != alone.image) < 0.01
+    for rates in kept.values():
+        np.testing.assert_allclose(rates, 12 * 0.6**3, rtol=0.03)  # the article's, after 300 steps
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("inf"), float("nan"), 1e-3, 1e6, "12", None])
+@pytest.mark.parametrize("ending", ["gif", "webp", "mp4"])
+def test_a_rate_that_no_film_has_leaves_the_good_one(brightening, tmp_path, ending, fps):
+    path = tmp_path / f"good.{ending}"
+    path.write_bytes(b"a good film")
+    with pytest.raises(ValueError, match=r"fps is .*: give a number, from 0.1 to 100"):
+        brightening.save(path, fps=fps)
+    assert path.read_bytes() == b"a good film"
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("cat > /dev/null; echo broken >&2; exit 1", "broken"),
+        ("cat > /dev/null; exit 0", "it ended with 0"),  # and has written nothing
+        ('cat > /dev/null; for last; do :; done; : > "$last"', "it ended with 0"),
+        ("echo half > film; kill -9 $$", "it ended with -9"),
+    ],
+    ids=["fails", "writes nothing", "writes an empty film", "is killed"],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the encoder here is a shell's script")
+def test_a_film_that_was_not_encoded_leaves_the_good_one(
+    brightening, tmp_path, monkeypatch, does, said
+):
+    pytest.importorskip("imageio_ffmpeg")
+    encoder = tmp_path / "ffmpeg"
+    encoder.write_text(f"#!/bin/sh\n{does}\n")
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "good.mp4"
+    path.write_bytes(b"a good film")
+    with pytest.raises(OSError, match=rf"good.mp4: the frames can't be encoded \(ffmpeg: {said}"):
+        brightening.save(path)
+    assert path.read_bytes() == b"a good film"
+    assert not [*tmp_path.glob(".mnst-*")]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import subprocess
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +16,28 @@ import numpy as np
 from PIL import Image
 
 from mnst import images
-from mnst.checks import check_whole
+from mnst.checks import check_number, check_whole
+from mnst.errors import one_line
 from mnst.objective.mixing import style_shares
+from mnst.optimizers import Adam
 from mnst.painting.options import CrossfadeOptions, RunOptions, in_folder, those_of
 from mnst.painting.result import Result
 from mnst.painting.scene import style_list
 from mnst.painting.signatures import takes
 from mnst.painting.transfer import prepare
+from mnst.recipes import Recipe, get_recipe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# The schedule's step whose learning rate the frames after the first are painted with: small
-# enough that strokes stay where they are, large enough to follow gamma. The article's rate is
-# 12 * 0.6^(300/100) = 2.6 there.
+# The learning rate that the frames after the first are painted with: small enough that strokes
+# stay where they are, large enough to follow gamma. The article's is there after 300 steps.
+_CALM_RATE = 12 * 0.6**3
 _CALM = 300
+
+# Adam with a rate that does not fall is given one that halves in so many steps: too slowly to show
+# in the first frame, but the schedule then has a calm end.
+_HARDLY_FALLS = 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,19 +63,25 @@ class Crossfade:
 
         Args:
             path: Ends in .gif, .webp or .mp4. MP4 needs `pip install 'mnst[video]'`.
-            fps: Frames a second.
+            fps: Frames a second, from 0.1 to 100, which is what all three can hold.
             back_and_forth: Append the frames in reverse, so that it loops without a jump.
 
         Raises:
-            ValueError: If the name ends otherwise.
-            ImportError: If MP4 is asked for without imageio and its ffmpeg.
-            OSError: If the file can't be written.
+            ValueError: If the name ends otherwise, or fps is out of range.
+            ImportError: If MP4 is asked for without imageio's ffmpeg.
+            OSError: If the frames can't be encoded, or the file not be written. What was there
+                before is left as it was.
         """
+        check_number("fps", fps, lambda value: 0.1 <= value <= 100, "from 0.1 to 100")
         frames = self.frames + self.frames[-2:0:-1] if back_and_forth else self.frames
         target = check_animation(path)
         # The name that was given says the kind; it may be a link to a file of another name.
         encode = _ENCODERS[Path(path).suffix.lower()]
-        images.write_atomically(target, encode(frames, fps))
+        try:
+            encoded = encode(frames, fps)
+        except (OSError, ValueError) as error:
+            raise OSError(f"{path}: the frames can't be encoded ({one_line(error)})") from None
+        images.write_atomically(target, encoded)
 
 
 @takes(CrossfadeOptions)
@@ -80,8 +96,8 @@ def crossfade(
     """Paints the way from style 2 to style 1, frame by frame.
 
     Every frame starts from the one before, with the optimiser's moments as they are and a small
-    learning rate. So it costs a few steps, and strokes change rather than flicker. With
-    sigma="auto" the way is even.
+    learning rate, whatever the recipe's is. So it costs a few steps, and strokes change rather
+    than flicker. With sigma="auto" the way is even.
 
     Args:
         photo: The content image, as in `stylize`.
@@ -104,7 +120,8 @@ def crossfade(
     check_whole("steps_between", steps_between)
     style_shares(0.0, len(style_list(styles)))
     gammas = np.linspace(0, 1, frames).tolist()
-    transfer, options = prepare(photo, styles, options)
+    recipe, calm = _calmed(get_recipe(options["recipe"]))
+    transfer, options = prepare(photo, styles, {**options, "recipe": recipe})
     results: list[Result] = []
     of_next: dict[str, Any] = {}
     for k, gamma in enumerate(gammas):
@@ -112,13 +129,24 @@ def crossfade(
         results.append(transfer.run(**{**of_run, "gamma": gamma, **of_next}))
         if not results[-1].completed:
             break
-        of_next = {"steps": steps_between, "init": results[-1].image, "warm": _CALM}
+        of_next = {"steps": steps_between, "init": results[-1].image, "warm": calm}
     return Crossfade(
         frames=tuple(result.image for result in results),
         gammas=tuple(gammas[: len(results)]),
         relative_improvement=tuple(result.relative_improvement for result in results),
         steps=sum(result.history[-1].step for result in results),
     )
+
+
+def _calmed(recipe: Recipe) -> tuple[Recipe, int]:
+    """Returns the recipe, and the step of its schedule at which its learning rate is calm."""
+    adam = recipe.optimizer
+    if not isinstance(adam, Adam):  # others find out by themselves how far to go
+        return recipe, _CALM
+    if adam.decay_rate == 1:
+        adam = replace(adam, decay_rate=0.5, decay_steps=_HARDLY_FALLS)
+    step = adam.decay_steps * math.log(_CALM_RATE / adam.learning_rate, adam.decay_rate)
+    return recipe.replace(optimizer=adam), max(1, round(step))
 
 
 def check_animation(path: str | os.PathLike[str]) -> Path:
@@ -163,15 +191,27 @@ def _animated(pictures: list[Image.Image], fps: float, kind: str, **options: Any
 
 def _mp4(frames: Sequence[np.ndarray], fps: float) -> bytes:
     try:
-        import imageio.v3 as imageio
-        import imageio_ffmpeg  # noqa: F401
-    except ImportError:
-        raise ImportError("MP4 needs imageio and its ffmpeg: pip install 'mnst[video]'") from None
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        ffmpeg = get_ffmpeg_exe()
+    except (ImportError, RuntimeError):  # or the package without the program
+        raise ImportError("MP4 needs imageio's ffmpeg: pip install 'mnst[video]'") from None
     height, width = (side // 2 * 2 for side in frames[0].shape[:2])  # what the codec can hold
-    even = np.stack([frame[:height, :width] for frame in frames])
-    encoded: bytes = imageio.imwrite(
-        "<bytes>", even, extension=".mp4", plugin="FFMPEG", fps=fps, macro_block_size=2, quality=8
-    )
+    taken = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps:f} -i -"
+    given = "-an -c:v libx264 -pix_fmt yuv420p -crf 10 -f mp4"
+    with tempfile.TemporaryDirectory() as folder:
+        # A file, since ffmpeg goes back to its head at the end.
+        film = Path(folder) / "film.mp4"
+        done = subprocess.run(
+            [ffmpeg, "-v", "error", *taken.split(), *given.split(), str(film)],
+            input=b"".join(frame[:height, :width].tobytes() for frame in frames),
+            capture_output=True,
+            check=False,
+        )
+        encoded = film.read_bytes() if film.is_file() else b""
+    if done.returncode or not encoded:
+        said = done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}"
+        raise OSError(f"ffmpeg: {said}")
     return encoded
 
 
