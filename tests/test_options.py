@@ -425,3 +425,30 @@ def test_a_plan_is_what_stylize_then_takes(options):
     scene = mnst.StyleTransfer(PHOTO, [large], memory=given["memory"], **of_plan).scene
     assert (scene.tile, scene.memory, scene.memory_limit) == (plan.tile, plan.memory, plan.limit)
     assert scene.sides == (plan.height, plan.width)
+
+
+def test_a_calibration_that_is_ended_gives_what_it_has_so_far(options):
+    given = {"refine": 3, "tolerance": 1e-9, **options}
+    whole = mnst.calibrate(PHOTO, STYLES, **given)
+    closed = mnst.calibrate(PHOTO, STYLES, **options)
+    assert whole.completed
+    first = mnst.calibrate(PHOTO, STYLES, callback=Ending(last=2), **given)
+    assert (first.completed, first.runs, first.converged) == (False, (), None)
+    assert first.sigma == closed.sigma
+    second = mnst.calibrate(PHOTO, STYLES, callback=Ending(last=6), **given)
+    assert (second.completed, second.converged) == (False, False)
+    assert [run.sigma for run in second.runs] == [run.sigma for run in whole.runs[:1]]
+    assert second.sigma == second.runs[0].sigma
+    assert "ended early" in repr(second)
+    pilot = mnst.calibrate(PHOTO, STYLES, method="pilot", callback=Ending(last=2), **given)
+    assert (pilot.completed, pilot.runs, pilot.sigma) == (False, (), (1, 1))
+
+
+def test_a_sweep_that_is_ended_in_its_first_run_has_none(options, tmp_path):
+    given = {"gamma": [0, 1], "folder": tmp_path, **options}
+    ended = mnst.sweep(PHOTO, STYLES, callback=Ending(last=2), **given)
+    assert (len(ended), ended.completed, ended.table()) == (0, False, [])
+    assert not [*tmp_path.iterdir()]
+    for show in (ended.grid, ended.plot_relative_improvement):
+        with pytest.raises(ValueError, match="finished run"):
+            show()

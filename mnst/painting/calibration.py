@@ -65,8 +65,11 @@ class Calibration:
         distances: The style loss between the styles' Gram matrices, [K, K].
         runs: The runs that were made, in order; none for an unrefined closed form.
         tolerance: The imbalance that refinement aims at.
-        converged: Whether a run with this very sigma was within the tolerance; None if no run
-            was asked to tell.
+        converged: Whether a run with this very sigma was within the tolerance; None if there was
+            no run to tell.
+        completed: False if it was ended in the middle of a run. That run does not count: sigma is
+            the best that was measured before, or else the first guess; before a pilot run has
+            told anything, 1 for each style.
     """
 
     sigma: tuple[float, ...]
@@ -76,6 +79,7 @@ class Calibration:
     runs: tuple[CalibrationRun, ...]
     tolerance: float
     converged: bool | None
+    completed: bool = True
 
     def predict(
         self, gamma: float | Sequence[float], *, sigma: Sequence[float] | None = None
@@ -134,7 +138,11 @@ class Calibration:
     def __repr__(self) -> str:
         listed = ", ".join(f"{value:.4g}" for value in self.sigma)
         checked = "" if self.converged is None else f", converged: {self.converged}"
-        return f"<mnst.Calibration: sigma {listed}, {self.method}, {len(self.runs)} runs{checked}>"
+        ended = "" if self.completed else ", ended early"
+        return (
+            f"<mnst.Calibration: sigma {listed}, {self.method}, {len(self.runs)} runs{checked}"
+            f"{ended}>"
+        )
 
 
 @takes(CalibrateOptions)
@@ -148,6 +156,8 @@ def calibrate(
     **options: Unpack[CalibrateOptions],
 ) -> Calibration:
     """Finds the sigma with which equal shares make equal relative improvement.
+
+    Ctrl-C, and a callback that raises StopIteration, end it and give back the calibration so far.
 
     Args:
         photo: The content image, as in `stylize`.
@@ -186,27 +196,35 @@ def calibrate(
         of_run = those_of(RunOptions, in_folder(prepared, f"run-{len(runs) + 1}"))
         result = transfer.run(**of_run, sigma=sigma)
         if not result.completed:
-            raise KeyboardInterrupt("calibration was interrupted")
+            raise _EndedError
         last = result.history[-1]
         runs.append(
             CalibrationRun(tuple(sigma), result.relative_improvement, last.step, last.seconds)
         )
         return runs[-1]
 
-    if method == "pilot":
-        improved = measure((1.0,) * len(transfer.start_losses)).relative_improvement
-        sigma = tuple(math.sqrt(improved[0] / value) for value in improved)
-    else:
-        sigma = transfer.closed_form_sigma()
-    sigma, converged = _refined(sigma, measure, runs, refine, tolerance)
+    completed = True
+    guess = (
+        (1.0,) * len(transfer.start_losses) if method == "pilot" else transfer.closed_form_sigma()
+    )
+    try:
+        if method == "pilot":
+            improved = measure(guess).relative_improvement
+            guess = tuple(math.sqrt(improved[0] / value) for value in improved)
+        _refine(guess, measure, runs, refine, tolerance)
+    except _EndedError:
+        completed = False
+    tried = runs[1:] if method == "pilot" else runs
+    best = min(tried, key=lambda run: run.imbalance, default=None)
     return Calibration(
-        sigma,
+        guess if best is None else best.sigma,
         method,
         transfer.start_losses,
         transfer.style_distances,
         tuple(runs),
         tolerance,
-        converged,
+        converged=None if best is None else best.imbalance <= tolerance,
+        completed=completed,
     )
 
 
@@ -215,26 +233,27 @@ def imbalance(relative_improvement: Sequence[float]) -> float:
     return float(np.ptp(np.log(relative_improvement)))
 
 
-def _refined(
-    sigma: tuple[float, ...],
+class _EndedError(Exception):
+    """A run of the calibration was ended before its last step."""
+
+
+def _refine(
+    sigma: Sequence[float],
     measure: Callable[[Sequence[float]], CalibrationRun],
     runs: Sequence[CalibrationRun],
     limit: int,
     tolerance: float,
-) -> tuple[tuple[float, ...], bool | None]:
-    """Returns the best sigma that was measured, and whether it is within the tolerance."""
-    if limit == 0:
-        return sigma, None
-    before = list(runs)  # a pilot run is a point of the secant, too
-    tried = []
+) -> None:
+    """Measures sigma and corrects it until it is within the tolerance, but at most so often.
+
+    `runs` are those that `measure` has made.
+    """
     for _ in range(limit):
+        before = runs[-1] if runs else None  # a pilot run is a point of the secant, too
         run = measure(sigma)
-        tried.append(run)
         if run.imbalance <= tolerance:
-            return run.sigma, True
-        sigma = _secant_step(run, before[-1] if before else None)
-        before.append(run)
-    return min(tried, key=lambda run: run.imbalance).sigma, False
+            return
+        sigma = _secant_step(run, before)
 
 
 def _secant_step(run: CalibrationRun, before: CalibrationRun | None) -> tuple[float, ...]:
