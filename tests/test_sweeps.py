@@ -1,6 +1,8 @@
 """Many runs: the same as one by one, wherever they run, and resumed where they broke off."""
 
+import contextlib
 import csv
+import errno
 import io
 import itertools
 import json
@@ -11,7 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import warnings
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -337,3 +341,184 @@ def test_three_styles_take_shares(photo, styles, options):
 def test_bad_options_are_named_before_anything_is_read(styles, options, change, said):
     with pytest.raises(ValueError, match=said):
         mnst.sweep("no.jpg", styles, **{**options, **change})
+
+
+# What goes wrong
+
+WILD = RECIPE.replace(name="wild", beta=1e38)  # its total is infinite from the start
+WILD_SAYS = "the total loss became inf after step 0"
+
+
+@pytest.mark.parametrize("threads", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_that_fails_ends_no_other(photo, styles, options, tmp_path, threads):
+    """Whether in a folder or not, the outcome and all that it writes say so."""
+    given = {**options, "recipe": [RECIPE, WILD], "gamma": [0, 1]}
+    alone = mnst.sweep(photo, styles, **{**given, "recipe": RECIPE})
+    with ThreadPoolExecutor(threads) if threads else contextlib.nullcontext() as executor:
+        for folder in (None, tmp_path):
+            with pytest.warns(UserWarning, match="wild-.* failed and is left out") as told:
+                swept = mnst.sweep(photo, styles, folder=folder, executor=executor, **given)
+            assert len(told) == 2
+            assert swept.completed
+            assert same(swept, alone)
+            failed = [(one.place, one.photo, one.gamma, one.recipe) for one in swept.failures]
+            assert failed == [(2, 0, 0, WILD), (3, 0, 1, WILD)]
+            assert all(one.error.startswith(WILD_SAYS) for one in swept.failures)
+    with open(tmp_path / "sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["recipe"] for row in rows] == ["article", "article", "wild", "wild"]
+    assert [row["error"].startswith(WILD_SAYS) for row in rows] == [False, False, True, True]
+    assert len(json.loads((tmp_path / "sweep.json").read_text())) == 4
+    sheet = np.asarray(swept.grid(columns=2, width=120)).astype(int)
+    assert sheet.shape[0] > 2 * (100 + LABEL)
+    red = (sheet[..., 0] > 200) & (sheet[..., 1] < 80)
+    assert red[sheet.shape[0] // 2 :].any()
+    with pytest.warns(UserWarning, match="failed"):  # it is tried again
+        again = mnst.sweep(photo, styles, folder=tmp_path, **given)
+    assert [run.found for run in again] == [True, True]
+    assert len(again.failures) == 2
+
+
+def test_where_every_run_fails_so_does_the_sweep(photo, styles, options):
+    given = {**options, "recipe": WILD, "gamma": [0, 1]}
+    with (
+        pytest.warns(UserWarning, match="failed and is left out"),
+        pytest.raises(mnst.DivergenceError, match=WILD_SAYS),
+    ):
+        mnst.sweep(photo, styles, **given)
+
+
+def test_what_every_run_would_meet_ends_the_sweep(photo, styles, options):
+    seen = []
+
+    def fail(record):
+        seen.append(record.step)
+        raise OSError(errno.ENOSPC, "full", "disk")
+
+    with pytest.raises(OSError, match="full"):
+        mnst.sweep(photo, styles, gamma=[0, 1], callback=fail, **options)
+    assert seen == [0]
+
+
+class Breaking(ThreadPoolExecutor):
+    """A pool that breaks while it is given work, and before what it was given last is done."""
+
+    def __init__(self, whole):
+        super().__init__(1)
+        self.left = whole
+
+    def submit(self, *given):
+        self.left -= 1
+        if self.left >= 0:
+            return super().submit(*given)
+        broken = BrokenProcessPool("A process in the process pool was terminated abruptly")
+        if self.left < -1:
+            raise broken
+        lost = Future()
+        lost.set_exception(broken)
+        return lost
+
+
+@pytest.mark.parametrize("scenes_and_runs", [0, 1])
+def test_a_pool_that_breaks_before_a_run_is_finished_is_an_error(
+    photo, styles, options, scenes_and_runs
+):
+    given = {"gamma": GAMMAS, "executor": Breaking(scenes_and_runs), **options}
+    warnings.simplefilter("ignore")  # of each run; pytest sets it back
+    with pytest.raises(RuntimeError, match="a worker of the executor was killed, or ended by"):
+        mnst.sweep(photo, styles, **given)
+
+
+@pytest.mark.parametrize("finished", [1, 3])
+def test_a_broken_pool_keeps_what_was_finished(serial, photo, styles, options, finished):
+    with Breaking(1 + finished) as executor:
+        given = {"gamma": GAMMAS, "executor": executor, **options}
+        with pytest.warns(UserWarning, match="a worker of the executor was killed") as told:
+            swept = mnst.sweep(photo, styles, **given)
+    assert len(told) == len(swept.failures) == 4 - finished
+    assert same(swept, serial.runs[:finished])
+
+
+@pytest.mark.slow
+def test_processes_send_their_failures(photo, styles, options):
+    given = {**options, "recipe": [RECIPE, WILD], "gamma": [0, 1]}
+    alone = mnst.sweep(photo, styles, **{**given, "recipe": RECIPE})
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(2, mp_context=spawn) as executor,
+        pytest.warns(UserWarning, match="wild-.* failed and is left out"),
+    ):
+        swept = mnst.sweep(photo, styles, executor=executor, **given)
+    assert same(swept, alone)
+    assert [one.error.startswith(WILD_SAYS) for one in swept.failures] == [True, True]
+
+
+def test_all_is_checked_before_the_first_run(photo, styles, options, tmp_path):
+    def never(record):
+        pytest.fail("a run has begun")
+
+    given = {"callback": never, "folder": tmp_path, **options}
+    with pytest.raises(ValueError, match=r"shape \(1, 9, 3\): 9 x 1 pixels .* is too small"):
+        mnst.sweep([photo, photo[:1, :9]], styles, **given)
+    unknown = RECIPE.replace(content_layers={"block9_conv1": 1.0})
+    with pytest.raises(ValueError, match="block9_conv1"):
+        mnst.sweep(photo, styles, **{**given, "recipe": [RECIPE, unknown]})
+    large = np.zeros((300, 3000, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"only 1\.1 GB may be taken"):
+        mnst.sweep([photo, large], styles, **{**given, "size": 3000, "memory": "1.1GB"})
+    assert not [*tmp_path.glob("*.json")]
+
+
+def test_a_run_is_known_by_the_precision_that_auto_became(photo, styles, options, tmp_path):
+    given = {**options, "folder": tmp_path, "gamma": [0.5]}
+    (first,) = mnst.sweep(photo, styles, **{**given, "precision": "auto"})
+    became = first.result.settings["precision"]
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[became]
+    assert mnst.sweep(photo, styles, **{**given, "precision": became})[0].found
+    assert not mnst.sweep(photo, styles, **{**given, "precision": other})[0].found
+
+
+@pytest.mark.parametrize("executor", [3, "threads", ThreadPoolExecutor])
+def test_an_executor_is_one(executor):
+    with pytest.raises(ValueError, match=r"executor is .*: give one of concurrent.futures"):
+        mnst.sweep("no.jpg", "no.jpg", executor=executor)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_an_executor_may_not_fork_tensorflow_that_masks_have_loaded(
+    photo, styles, options, monkeypatch
+):
+    import tensorflow
+
+    def find_mask(*_, **__):  # as a SavedModel would
+        monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
+
+    monkeypatch.setattr("mnst.painting.sweeps.find_mask", find_mask)
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    with (
+        ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as forking,
+        pytest.raises(ValueError, match=r"get_context\('spawn'\)"),
+    ):
+        mnst.sweep(photo, styles, executor=forking, **options)
+
+
+FORKING = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import mnst
+photo, first, second = sys.argv[1:]
+with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as executor:
+    swept = mnst.sweep(photo, [first, second], gamma=[0, 1], steps=1, backbone="vgg19-lite",
+                       executor=executor, progress=False)
+assert len(swept) == 2 and "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_where_tensorflow_is_not_loaded_processes_may_fork(photo, styles, tmp_path):
+    paths = [tmp_path / name for name in ("photo.png", "first.png", "second.png")]
+    for path, picture in zip(paths, (photo, *styles), strict=True):
+        mnst.save_image(path, picture)
+    arguments = [sys.executable, "-W", "ignore", "-c", FORKING, *map(str, paths)]
+    subprocess.run(arguments, check=True, timeout=120)

@@ -503,3 +503,64 @@ def test_two_that_are_in_use_do_not_share_their_step(random_weights):
     again = run(one, callback=lambda record: amid.append(run(other).image))
     assert np.array_equal(runs[0], again.image)
     assert all(np.array_equal(runs[1], image) for image in amid)
+
+
+def test_a_run_takes_a_recipe_by_its_name(random_weights, transfer):
+    of_article = mnst.StyleTransfer(PHOTO, STYLES, weights=random_weights, precision="float32")
+    named = run(of_article, recipe="article,steps=1,alpha=0.1")
+    own = run(of_article, recipe=mnst.ARTICLE.replace(steps=1, alpha=0.1))
+    np.testing.assert_array_equal(named.image, own.image)
+    with pytest.raises(ValueError, match="'paper' has other layers, losses or optimiser"):
+        run(transfer, recipe="paper")
+    with pytest.raises(TypeError, match="recipe is int: give a Recipe or one's name"):
+        run(transfer, recipe=3)
+
+
+def test_a_photo_that_is_its_only_style_is_said(photo, random_weights):
+    given = options(random_weights)
+    with pytest.warns(UserWarning, match="the photo is its only style: there is nothing to"):
+        mnst.stylize(photo, photo, **given)
+    mnst.stylize(photo, [photo, STYLES[0]], **given)  # one among others may be
+
+
+def test_a_picture_of_only_0_and_1_is_read_once(random_weights):
+    """As floats it is white as well, but it has been told from that before."""
+    dark = np.random.default_rng(3).integers(0, 2, PHOTO.shape, dtype=np.uint8)
+    given = options(random_weights)
+    alone = mnst.stylize(dark, STYLES, gamma=0.5, **given)
+    (swept,) = mnst.sweep(dark, STYLES, gamma=[0.5], **given)
+    np.testing.assert_array_equal(swept.result.image, alone.image)
+    (from_dark,) = mnst.sweep(PHOTO, STYLES, gamma=[0.5], init=dark, steps=1, **given)
+    unmoved = mnst.stylize(
+        PHOTO, STYLES, init=dark, callback=_stop_at_once, **options(random_weights)
+    )
+    np.testing.assert_array_equal(unmoved.image, dark)
+    assert from_dark.result.image.mean() < 30
+
+
+def _stop_at_once(record):
+    raise StopIteration
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_says_that_it_would_hang(photo, styles, transfer, random_weights):
+    """TensorFlow has run here, for the transfer."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        try:
+            mnst.stylize(photo, styles, **options(random_weights))
+        except BaseException as error:
+            os.write(tell, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    with open(told) as said:
+        assert said.read() == (
+            "RuntimeError: this process was forked from one in which TensorFlow is loaded, and "
+            "would hang: start it with multiprocessing.get_context('spawn')"
+        )
+    assert os.waitpid(child, 0) == (child, 0)
+    assert run(transfer).completed  # and the parent goes on

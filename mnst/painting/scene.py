@@ -27,6 +27,26 @@ from mnst.recipes import Recipe
 
 
 @dataclass(frozen=True, eq=False)
+class AsRead:
+    """A picture that is read already: floats tell by their values what is white, but once only.
+
+    Attributes:
+        pixels: From `mnst.load_image`.
+        name: What to call it in errors.
+    """
+
+    pixels: np.ndarray
+    name: str
+
+
+def read_once(source: Any, *, size: int | None) -> AsRead:
+    """Reads a picture, unless it is read already."""
+    if isinstance(source, AsRead):
+        return source
+    return AsRead(images.load_image(source, size=size), images.describe(source))
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A photo and its styles, and what will paint them.
 
@@ -82,7 +102,8 @@ class Scene:
     def make_trainer(self) -> Trainer:
         """Loads the networks, and returns a trainer for the picture."""
         extractor, surrogate = self.networks()
-        return Trainer(extractor, self.recipe, *self.sides, tile=self.tile, surrogate=surrogate)
+        recipe = self._recipe_of_steps
+        return Trainer(extractor, recipe, *self.sides, tile=self.tile, surrogate=surrogate)
 
     def networks(self) -> tuple[Any, Any]:
         """Loads the network that measures, and the surrogate of the recipe, or None."""
@@ -96,11 +117,16 @@ class Scene:
         return planning.seconds_a_step(
             extractor,
             surrogate,
-            self.recipe,
+            self._recipe_of_steps,
             *self.sides,
             tile=self.tile,
             smallest=self.weights.backbone.minimum_side(self.recipe.layers),
         )
+
+    @property
+    def _recipe_of_steps(self) -> Recipe:
+        """The recipe, without a surrogate where that would be the network itself."""
+        return self.recipe if self.surrogate else self.recipe.replace(surrogate="none")
 
     def composited(self, image: Any) -> Any:
         """Puts the photo's pixels back where a picture keeps them (paper, section 4.3)."""
@@ -231,14 +257,14 @@ def style_list(styles: Any) -> list[Any]:
 
 def _read(source: Any, size: int, smallest: int) -> np.ndarray:
     """Reads a picture, and makes sure that the deepest layer can see it."""
-    image = images.load_image(source, size=size)
-    height, width = image.shape[1:3]
+    read = read_once(source, size=size)
+    height, width = read.pixels.shape[1:3]
     if min(height, width) < smallest:
         raise ValueError(
-            f"{images.describe(source)}: {width} x {height} pixels (with size={size}) is too "
+            f"{read.name}: {width} x {height} pixels (with size={size}) is too "
             f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
         )
-    return image
+    return read.pixels
 
 
 def _find_regions(

@@ -44,7 +44,31 @@ class SweepRun:
     @property
     def alpha_beta(self) -> float:
         """The ratio alpha / beta."""
-        return self.recipe.alpha / self.recipe.beta if self.recipe.beta else math.inf
+        return alpha_beta(self.recipe)
+
+
+@dataclass(frozen=True, eq=False)
+class SweepFailure:
+    """A run of a sweep that failed, such as by divergence.
+
+    Attributes:
+        place: Which of all runs that were asked for, counted from 0.
+        photo: As in `SweepRun`, and so are gamma and recipe.
+        gamma: As it was given.
+        recipe: With its alpha and beta.
+        error: What it failed with, in one line.
+    """
+
+    place: int
+    photo: int
+    gamma: float | tuple[float, ...] | None
+    recipe: Recipe
+    error: str
+
+    @property
+    def alpha_beta(self) -> float:
+        """The ratio alpha / beta."""
+        return alpha_beta(self.recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +78,15 @@ class Sweep:
 
     Attributes:
         runs: One `SweepRun` each.
-        completed: False if the sweep was interrupted; it then has the runs that were finished.
+        completed: False if the sweep was ended early; it then has the runs that were finished,
+            which may be none.
+        failures: One `SweepFailure` for each run that failed. Tables and the contact sheet have
+            them in their places.
     """
 
     runs: tuple[SweepRun, ...]
     completed: bool = True
+    failures: tuple[SweepFailure, ...] = ()
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -70,8 +98,8 @@ class Sweep:
         return self.runs[index]
 
     def table(self) -> list[dict[str, Any]]:
-        """Returns a row of plain numbers for every run."""
-        return [_row(run) for run in self.runs]
+        """Returns a row of plain numbers for every run; one that failed has its error instead."""
+        return [_row(run) for run in self._all]
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes the table as CSV, whole or not at all."""
@@ -84,10 +112,7 @@ class Sweep:
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the table with every run's settings and history as JSON, whole or not at all."""
-        rows = [
-            {**row, "settings": run.result.settings, "history": history_rows(run.result)}
-            for row, run in zip(self.table(), self.runs, strict=True)
-        ]
+        rows = [{**_row(run), **_how_it_came_about(run)} for run in self._all]
         write_atomically(path, json.dumps(rows, indent=1).encode())
 
     def grid(self, *, columns: int | None = None, width: int = 320) -> Image.Image:
@@ -97,22 +122,30 @@ class Sweep:
             columns: How many a row; a row for each photo, recipe and alpha/beta, if not given,
                 or about as many columns as rows where only one thing was swept over.
             width: Of a picture on the sheet, in pixels.
+
+        Raises:
+            ValueError: If no run was finished.
         """
-        pictures = [_fitted(run.result.image, width) for run in self.runs]
+        if not self.runs:
+            raise ValueError("the sweep has no finished run: there is nothing to show")
+        pictures = {run: _fitted(run.result.image, width) for run in self.runs}
         columns = columns or self._columns()
-        height = max(picture.height for picture in pictures)
+        height = max(picture.height for picture in pictures.values())
         line = max(14, width // 14)
         font = ImageFont.load_default(line * 0.8)
         gap = line // 2
-        rows = math.ceil(len(pictures) / columns)
+        rows = math.ceil(len(self._all) / columns)
         size = (columns * (width + gap) + gap, rows * (height + line + gap) + gap)
         sheet = Image.new("RGB", size, "white")
         draw = ImageDraw.Draw(sheet)
-        for place, (run, picture) in enumerate(zip(self.runs, pictures, strict=True)):
+        for place, run in enumerate(self._all):
             x = gap + place % columns * (width + gap)
             y = gap + place // columns * (height + line + gap)
             draw.text((x, y), self._label(run), fill="black", font=font)
-            sheet.paste(picture, (x, y + line))
+            if isinstance(run, SweepRun):
+                sheet.paste(pictures[run], (x, y + line))
+            else:
+                draw.text((x, y + 2 * line), "failed", fill="red", font=font)
         return sheet
 
     def plot_relative_improvement(self, ax: Axes | None = None) -> Axes:
@@ -148,29 +181,42 @@ class Sweep:
         scenes = {(run.photo, run.recipe) for run in self.runs}
         styles = {len(run.result.start_losses) for run in self.runs}
         if len(scenes) != 1 or styles != {2}:
-            raise ValueError("this plot is of one photo, one recipe and two styles, over gamma")
+            raise ValueError(
+                "this plot is of finished runs of one photo, one recipe and two styles, over gamma"
+            )
         return gammas, np.array([value(run.result) for run in self.runs])
 
-    def _columns(self) -> int:
-        first = self.runs[0]
-        row = [run for run in self.runs if (run.photo, run.recipe) == (first.photo, first.recipe)]
-        if 1 < len(row) < len(self.runs):
-            return len(row)
-        return math.ceil(math.sqrt(len(self.runs)))
+    @property
+    def _all(self) -> list[SweepRun | SweepFailure]:
+        """The runs, with those that failed in their places."""
+        together: list[SweepRun | SweepFailure] = [*self.runs]
+        for failure in self.failures:
+            together.insert(failure.place, failure)
+        return together
 
-    def _label(self, run: SweepRun) -> str:
+    def _columns(self) -> int:
+        first, count = self._all[0], len(self._all)
+        row = [run for run in self._all if (run.photo, run.recipe) == (first.photo, first.recipe)]
+        return len(row) if 1 < len(row) < count else math.ceil(math.sqrt(count))
+
+    def _label(self, run: SweepRun | SweepFailure) -> str:
         """Names what differs between the runs."""
         parts: dict[str, list[Any]] = {
-            "photo {}": [r.photo + 1 for r in self.runs],
-            "{}": [r.recipe.name for r in self.runs],
-            "alpha/beta {:.3g}": [r.alpha_beta for r in self.runs],
-            "gamma {}": [", ".join(f"{g:.3g}" for g in as_shares(r.gamma)) for r in self.runs],
+            "photo {}": [r.photo + 1 for r in self._all],
+            "{}": [r.recipe.name for r in self._all],
+            "alpha/beta {:.3g}": [r.alpha_beta for r in self._all],
+            "gamma {}": [", ".join(f"{g:.3g}" for g in as_shares(r.gamma)) for r in self._all],
         }
-        at = self.runs.index(run)
+        at = self._all.index(run)
         differing = [
             form.format(values[at]) for form, values in parts.items() if len({*values}) > 1
         ]
         return "  ".join(differing) or parts["gamma {}"][at]
+
+
+def alpha_beta(recipe: Recipe) -> float:
+    """Returns the ratio alpha / beta; inf where beta is 0."""
+    return recipe.alpha / recipe.beta if recipe.beta else math.inf
 
 
 def as_shares(gamma: float | tuple[float, ...] | None) -> tuple[float, ...]:
@@ -186,13 +232,24 @@ def history_rows(result: Result) -> list[dict[str, Any]]:
     return [{name: getattr(record, name) for name in names} for record in result.history]
 
 
-def _row(run: SweepRun) -> dict[str, Any]:
-    result = run.result
-    last = result.history[-1]
+def _how_it_came_about(run: SweepRun | SweepFailure) -> dict[str, Any]:
+    if isinstance(run, SweepFailure):
+        return {}
+    return {"settings": run.result.settings, "history": history_rows(run.result)}
+
+
+def _row(run: SweepRun | SweepFailure) -> dict[str, Any]:
     row: dict[str, Any] = {
         "photo": run.photo + 1,
         "recipe": run.recipe.name,
         "alpha_beta": run.alpha_beta,
+    }
+    if isinstance(run, SweepFailure):
+        shares = enumerate(as_shares(run.gamma), start=1)
+        return {**row, **{f"gamma_{k}": share for k, share in shares}, "error": run.error}
+    result = run.result
+    last = result.history[-1]
+    row |= {
         "steps": last.step,
         "seconds": round(last.seconds, 3),
         **{f"{name}_loss": value for name, value in last.losses.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -10,8 +11,9 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ import numpy as np
 
 from mnst import __version__, images
 from mnst.engine.trainer import StepRecord
+from mnst.errors import WeightsError, calls_within_mnst, one_line
 from mnst.images import sha256
 from mnst.masks.pixels import load_mask
 from mnst.masks.selection import find_mask
@@ -36,9 +39,16 @@ from mnst.painting.options import (
     those_of,
 )
 from mnst.painting.result import Result
-from mnst.painting.scene import check_kept, load_style_masks, style_list
+from mnst.painting.scene import (
+    AsRead,
+    check_kept,
+    load_style_masks,
+    open_scene,
+    read_once,
+    style_list,
+)
 from mnst.painting.signatures import takes
-from mnst.painting.sweep_result import Sweep, SweepRun, as_shares, history_rows
+from mnst.painting.sweep_result import Sweep, SweepFailure, SweepRun, as_shares, history_rows
 from mnst.painting.transfer import StyleTransfer, read_start
 from mnst.recipes import Recipe
 
@@ -51,8 +61,8 @@ class _Task:
     """One run as plain data: it can be sent to another process."""
 
     photo: int
-    content: np.ndarray
-    styles: list[np.ndarray]
+    content: AsRead
+    styles: list[AsRead]
     recipe: Recipe
     gamma: float | tuple[float, ...] | None
     options: dict[str, Any]
@@ -89,6 +99,8 @@ class _Worker:
 
 _WORKERS = threading.local()
 
+_KILLED = "a worker of the executor was killed, or ended by itself: it may have run out of memory"
+
 
 def _work(task: _Task) -> Result:
     """Makes a run in an executor's thread or process; each of them keeps a worker."""
@@ -114,6 +126,12 @@ def sweep(
 
     What runs share is done once: reading the pictures, the network, the content's features, the
     styles' Gram matrices, the compiled step. (With an executor, once in each of its workers.)
+    All scenes are opened before the first run, so that what is wrong with the last is said at once.
+
+    A run that fails, by divergence or with a worker that was killed, ends no other: a warning names
+    it, and it stands among the sweep's `failures`. What every run would meet, such as weights that
+    are gone or a full disk, ends the sweep. So does Ctrl-C, or a callback that raises
+    StopIteration; the sweep then has the runs that were finished.
 
     Args:
         photo: A content image, as in `stylize`, or a list of them.
@@ -135,8 +153,14 @@ def sweep(
         The runs, in order.
 
     Raises:
-        ValueError: If an option is out of range, or the executor would fork TensorFlow.
+        ValueError: If an option or a picture is out of range, or the executor would fork
+            TensorFlow.
+        FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be read, or the folder not be written to.
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
+        DivergenceError: If a loss turned NaN or infinite in every run. Whatever else they failed
+            with, if no run was finished it is the first one's error that is raised.
+        RuntimeError: If all runs were lost with workers that were killed.
 
     Example:
         >>> sweep = mnst.sweep(
@@ -150,24 +174,28 @@ def sweep(
         raise ValueError(f"gamma is {gamma!r}: give a list of gammas, as in [0, 0.5, 1]")
     gammas = [None] if gamma is None else list(gamma)
     recipes = _recipes(len(style_list(styles)), recipe, alpha_beta, gammas, options)
-    tasks = _tasks(photo, styles, recipes, [_plain(share) for share in gammas], options)
-    if not tasks:
-        raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
+    shares = [_plain(share) for share in gammas]
+    tasks = _tasks(photo, styles, recipes, shares, executor, options)
     place = None if folder is None else images.user_path(folder)
     found = {} if place is None else _found(place, tasks)
     if options["progress"] and found:
         print(f"{len(found)} of {len(tasks)} runs are in {place} already", file=sys.stderr)
     todo = {index: task for index, task in enumerate(tasks) if index not in found}
-    painted, completed = _painted(todo, place, executor, options["progress"])
-    if not (found or painted):
-        raise KeyboardInterrupt
+    painted, errors, completed = _painted(todo, place, executor, options["progress"])
     results = found | painted
+    if errors and not results:
+        raise errors[min(errors)]
     runs = tuple(
         SweepRun(task.photo, task.gamma, task.recipe, results[index], found=index in found)
         for index, task in enumerate(tasks)
         if index in results
     )
-    outcome = Sweep(runs, completed)
+    failures = tuple(
+        SweepFailure(index, task.photo, task.gamma, task.recipe, one_line(errors[index]))
+        for index, task in enumerate(tasks)
+        if index in errors
+    )
+    outcome = Sweep(runs, completed, failures)
     if place is not None and completed:
         outcome.save_csv(place / "sweep.csv")
         outcome.save_json(place / "sweep.json")
@@ -199,12 +227,15 @@ def _tasks(
     styles: Any,
     recipes: Sequence[Recipe],
     gammas: Sequence[float | tuple[float, ...] | None],
+    executor: Executor | None,
     options: Mapping[str, Any],
 ) -> list[_Task]:
-    check_kept(options)
     photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
-    contents = [images.load_image(source, size=options["size"]) for source in photos]
-    pictures = [images.load_image(style, size=options["size"]) for style in style_list(styles)]
+    if not (photos and recipes and gammas):
+        raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
+    check_kept(options)
+    contents = [read_once(source, size=options["size"]) for source in photos]
+    pictures = [read_once(style, size=options["size"]) for style in style_list(styles)]
     masks = [
         _masks(source, content, len(pictures), options)
         for source, content in zip(photos, contents, strict=True)
@@ -217,6 +248,13 @@ def _tasks(
         "init": read_start(options["init"]),
         "steps": None,  # which the recipes have
     }
+    kinds = {recipe.without_run_values(): recipe for recipe in recipes}.values()
+    scenes = [
+        (content, pictures, those_of(SceneOptions, {**settled, **masked, "recipe": recipe}))
+        for content, masked in zip(contents, masks, strict=True)
+        for recipe in kinds
+    ]
+    settled["precision"] = _precision(scenes, executor)
     network = {"backbone": weights.backbone.name, "weights": weights.sha256, "memory": None}
     of_run = [settled[name] for name in ("sigma", "init", "seed")]
     tasks = []
@@ -230,11 +268,32 @@ def _tasks(
     return tasks
 
 
-def _masks(
-    photo: Any, content: np.ndarray, styles: int, options: Mapping[str, Any]
-) -> dict[str, Any]:
+def _precision(scenes: Sequence[tuple[Any, ...]], executor: Executor | None) -> str:
+    """Opens all scenes once where they will be painted, which raises what is wrong with them.
+
+    Returns:
+        What the network computes in: in all runs, wherever the sweep goes on one day.
+    """
+    if executor is None:
+        return [_open(*scene) for scene in scenes][-1]
+    opened = [_submit(executor, _open, *scene) for scene in scenes]
+    try:
+        precisions: list[str] = [future.result() for future in opened]
+        return precisions[-1]
+    except BrokenExecutor:
+        raise RuntimeError(_KILLED) from None
+    finally:
+        for future in opened:
+            future.cancel()
+
+
+def _open(content: AsRead, styles: list[AsRead], options: SceneOptions) -> str:
+    return open_scene(content, styles, options).precision
+
+
+def _masks(photo: Any, content: AsRead, styles: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a photo's masks at the size of its runs, found once, in the photo as it was given."""
-    sides = content.shape[1:3]
+    sides = content.pixels.shape[1:3]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     mask = None if kept is None else load_mask(kept, *sides)
     style_masks = load_style_masks(options["style_masks"], *sides)
@@ -252,45 +311,81 @@ def _found(place: Path, tasks: Sequence[_Task]) -> dict[int, Result]:
 
 def _painted(
     todo: Mapping[int, _Task], place: Path | None, executor: Executor | None, progress: bool
-) -> tuple[dict[int, Result], bool]:
-    """Makes runs and keeps each at once; returns them, and False if they were interrupted."""
+) -> tuple[dict[int, Result], dict[int, Exception], bool]:
+    """Makes runs and keeps each at once; returns them, errors, and False if it was interrupted."""
     painted: dict[int, Result] = {}
+    errors: dict[int, Exception] = {}
     arriving = _paint_here(todo, progress) if executor is None else _paint_in(executor, todo)
     try:
-        for index, result in arriving:
-            if not result.completed:
-                return painted, False
+        for index, outcome in arriving:
+            if isinstance(outcome, Exception):
+                errors[index] = outcome
+                said = f"{todo[index].stem} failed and is left out: {one_line(outcome)}"
+                warnings.warn(said, stacklevel=calls_within_mnst() + 1)
+                continue
+            if not outcome.completed:
+                return painted, errors, False
             if place is not None:
-                _save_run(place, todo[index], result)
-            painted[index] = result
+                _save_run(place, todo[index], outcome)
+            painted[index] = outcome
             if progress and executor is not None:
                 print(f"run {len(painted)} of {len(todo)} is done", file=sys.stderr)
     except KeyboardInterrupt:
-        return painted, False
-    return painted, True
+        return painted, errors, False
+    return painted, errors, True
 
 
-def _paint_here(todo: Mapping[int, _Task], progress: bool) -> Iterator[tuple[int, Result]]:
+def _paint_here(
+    todo: Mapping[int, _Task], progress: bool
+) -> Iterator[tuple[int, Result | Exception]]:
     worker = _Worker()
     for place, (index, task) in enumerate(todo.items(), start=1):
         if progress:
             print(f"run {place} of {len(todo)}: {task.stem}", file=sys.stderr)
-        yield index, worker(task, progress=progress)
+        yield index, _outcome(functools.partial(worker, task, progress=progress))
 
 
-def _paint_in(executor: Executor, todo: Mapping[int, _Task]) -> Iterator[tuple[int, Result]]:
+def _paint_in(
+    executor: Executor, todo: Mapping[int, _Task]
+) -> Iterator[tuple[int, Result | Exception]]:
     """Yields the runs as they are finished, so that each is kept at once."""
-    futures = {executor.submit(_work, task): index for index, task in todo.items()}
+    futures = {_submit(executor, _work, task): index for index, task in todo.items()}
     try:
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            yield futures[future], _outcome(future.result)
     finally:
         for future in futures:
             future.cancel()
 
 
+def _submit(executor: Executor, function: Callable[..., Any], *given: Any) -> Future[Any]:
+    """Submits a call; to a pool that is broken, too, in whose future that then stands."""
+    # Once more, now that workers may be started: looking for people has loaded TensorFlow.
+    _check_executor(executor)
+    try:
+        return executor.submit(function, *given)
+    except BrokenExecutor as error:
+        lost: Future[Any] = Future()
+        lost.set_exception(error)
+        return lost
+
+
+def _outcome(run: Callable[[], Result]) -> Result | Exception:
+    """Returns what a run gives, or the error that it failed with, if others need not meet it."""
+    try:
+        return run()
+    except (OSError, ImportError, WeightsError):
+        raise
+    except BrokenExecutor:
+        return RuntimeError(_KILLED)
+    except Exception as error:  # DivergenceError, too little memory, and what nobody foresaw
+        return error
+
+
 def _check_executor(executor: Executor | None) -> None:
     """A fork of a process in which TensorFlow runs hangs at its first operation."""
+    if executor is not None and not isinstance(executor, Executor):
+        raise ValueError(f"executor is {executor!r}: give one of concurrent.futures")
     if isinstance(executor, ProcessPoolExecutor) and "tensorflow" in sys.modules:
         context = getattr(executor, "_mp_context", None) or multiprocessing.get_context()
         if context.get_start_method() == "fork":
@@ -341,6 +436,8 @@ def _digest(*parts: Any) -> str:
         return "array"
 
     def plain(value: Any) -> str:
+        if isinstance(value, AsRead):
+            value = value.pixels
         return add(value) if isinstance(value, np.ndarray) else str(value)
 
     for part in parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from mnst import __version__, images
 from mnst.backend import keras, tf
 from mnst.engine import devices, planning
 from mnst.engine.trainer import DivergenceError, StepRecord
+from mnst.errors import calls_within_mnst
 from mnst.objective import mixing
 from mnst.objective.losses import (
     Statistics,
@@ -33,9 +35,9 @@ from mnst.painting.options import (
     those_of,
 )
 from mnst.painting.result import Result, make_result
-from mnst.painting.scene import open_scene, style_list
+from mnst.painting.scene import open_scene, read_once, style_list
 from mnst.painting.signatures import takes
-from mnst.recipes import Recipe
+from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import watch
 
 if TYPE_CHECKING:
@@ -83,16 +85,22 @@ class StyleTransfer:
         seen = (see(pictures.pop(0)) for _ in range(scene.styles))
         self._styles = style_targets(seen, self._photo, scene.recipe)
         self.start_losses = self._style_losses(self._photo)
+        if all(np.array_equal(style, scene.content) for style in scene.styles):
+            warnings.warn(
+                "the photo is its only style: there is nothing to improve, and relative "
+                "improvement is 0 or no number",
+                stacklevel=calls_within_mnst() + 1,
+            )
 
     @takes(RunOptions)
     def run(
-        self, *, recipe: Recipe | None = None, warm: int = 0, **options: Unpack[RunOptions]
+        self, *, recipe: Recipe | str | None = None, warm: int = 0, **options: Unpack[RunOptions]
     ) -> Result:
         """Paints the picture once.
 
         Args:
             recipe: One that differs from the scene's only in name, weights of terms, init and
-                steps.
+                steps; or its name, with or without changes, as in `stylize`.
             warm: Go on with the optimiser as the run before left it; see `Trainer.run`.
             **options: Those of `RunOptions`.
 
@@ -201,11 +209,12 @@ class StyleTransfer:
         finally:
             self._running.release()
 
-    def _same_step(self, recipe: Recipe | None) -> Recipe:
+    def _same_step(self, given: Recipe | str | None) -> Recipe:
         """Returns a run's recipe; None is the scene's."""
         own = self.scene.recipe
-        if recipe is None:
+        if given is None:
             return own
+        recipe = get_recipe(given)
         if recipe.without_run_values() != own.without_run_values():
             raise ValueError(
                 f"recipe {recipe.name!r} has other layers, losses or optimiser than the "
@@ -246,7 +255,7 @@ class StyleTransfer:
         if isinstance(init, str) and init == "noise":
             noise = np.random.default_rng(seed).uniform(0, 255, self.scene.content.shape)
             return noise.astype(np.float32), init
-        image = read_start(init)
+        image = read_start(init).pixels
         if abs(image.shape[1] * width - image.shape[2] * height) > max(image.shape[1:3]):
             raise ValueError(
                 f"init is {image.shape[2]} x {image.shape[1]} pixels, but the picture will be "
@@ -338,7 +347,7 @@ def prepare(photo: Any, styles: Any, options: Any) -> tuple[StyleTransfer, Any]:
 
 
 def read_start(init: Any) -> Any:
-    """Returns what a run starts from: None, "content", "noise", or a picture, which is read."""
+    """Returns what a run starts from: None, "content", "noise", or a picture, `AsRead`."""
     if init is None or (isinstance(init, str) and init in ("content", "noise")):
         return init
-    return images.load_image(init, size=None)
+    return read_once(init, size=None)
