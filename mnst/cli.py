@@ -285,11 +285,13 @@ def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
     except ArithmeticError as error:
         best: Result | None = getattr(error, "result", None)
         if best is not None:
-            best.save(output)
-            print(f"{output}: the best picture before the run failed", file=sys.stderr)
+            partial = _partial(output)
+            best.save(partial)
+            print(f"{partial}: the best picture before the run failed", file=sys.stderr)
         raise
-    result.save(output)
-    print(f"{output}: {_summary(result)}")
+    written = output if result.completed else _partial(output)
+    result.save(written)
+    print(f"{written}: {_summary(result)}")
     return 0 if result.completed else INTERRUPTED
 
 
@@ -312,15 +314,20 @@ def _calibrate(photo: str, styles: list[str], **options: Any) -> int:
     print(f"predicted relative improvement at equal shares: {predicted}")
     if calibration.converged is not None:
         print(f"within the tolerance of {calibration.tolerance:g}: {calibration.converged}")
-    print(f"sigma {','.join(f'{value:.4g}' for value in calibration.sigma)}")
-    return 0
+    ended = "" if calibration.completed else ", the best when it was interrupted"
+    print(f"sigma {','.join(f'{value:.4g}' for value in calibration.sigma)}{ended}")
+    return 0 if calibration.completed else INTERRUPTED
 
 
 def _sweep(photo: str, styles: list[str], **options: Any) -> int:
     runs = sweep(photo, styles, **options)
     folder = Path(options["folder"])
-    print(f"{len(runs)} runs in {folder}" + ("" if runs.completed else ", interrupted"))
-    return 0 if runs.completed else INTERRUPTED
+    failed = f", {len(runs.failures)} failed" if runs.failures else ""
+    ended = "" if runs.completed else ", interrupted"
+    print(f"{len(runs)} runs in {folder}{failed}{ended}")
+    if not runs.completed:
+        return INTERRUPTED
+    return FAILED if runs.failures else 0
 
 
 def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> int:
@@ -328,9 +335,12 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     if "size" in options:
         images.check_fits(output, photo, options["size"])
     faded = crossfade(photo, styles, **options)
-    faded.save(output)
-    print(f"{output}: {len(faded.frames)} frames, {faded.steps} steps")
-    return 0 if faded.gammas[-1] == 1 else INTERRUPTED
+    completed = faded.gammas[-1] == 1
+    written = output if completed else _partial(output)
+    faded.save(written)
+    ended = "" if completed else ", ended early"
+    print(f"{written}: {len(faded.frames)} frames, {faded.steps} steps{ended}")
+    return 0 if completed else INTERRUPTED
 
 
 def _segment(photo: str, keep: Classes | None, output: str | None, **options: Any) -> int:
@@ -427,6 +437,12 @@ def _info() -> int:
         print(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
     print(f"{'deeplab':<12}{images.describe(find_model().address)}")
     return 0
+
+
+def _partial(output: str) -> Path:
+    """Returns where what was not finished is written: beside what may be, as out.partial.png."""
+    path = Path(output)
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 def _summary(result: Result) -> str:

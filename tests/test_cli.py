@@ -388,7 +388,8 @@ def test_version_from_the_installed_command():
 # How it ends
 
 
-def test_interrupt_keeps_the_picture_so_far(pictures, clean_environment):
+def test_interrupt_keeps_the_picture_so_far_beside_a_finished_one(pictures, clean_environment):
+    Path("out.png").write_bytes(b"finished before")
     # Python leaves SIGINT ignored where a shell in the background started the tests.
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -413,10 +414,23 @@ def test_interrupt_keeps_the_picture_so_far(pictures, clean_environment):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert re.match(r"out.png: 32 x 24 pixels, \d+ steps in \d+ s, ended early", stdout)
+    assert re.match(r"out.partial.png: 32 x 24 pixels, \d+ steps in \d+ s, ended early", stdout)
     assert "Traceback" not in stderr
-    assert pixels_of("out.png").shape == (24, 32, 3)
-    assert mnst.read_settings("out.png")["steps"] < 100000
+    assert pixels_of("out.partial.png").shape == (24, 32, 3)
+    assert mnst.read_settings("out.partial.png")["steps"] < 100000
+    assert Path("out.png").read_bytes() == b"finished before"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_run_of_a_sweep_that_fails_is_said_at_the_end(pictures, random_weights, capfd):
+    """Of two: in float32 the second one's total is no number."""
+    given = ["--folder", "runs", "--weights", str(random_weights), "--steps", "1"]
+    assert main(["sweep", *pictures, *given, "--no-progress", "--alpha-beta", "0.1,1e45"]) == 1
+    shown = capfd.readouterr()
+    assert shown.out == "1 runs in runs, 1 failed\n"
+    note = r"mnst: note: 1-article-alpha2e_43-.* failed and is left out: .* loss became nan .*\n"
+    assert re.fullmatch(note, shown.err)
+    assert len([*Path("runs").glob("*-gamma*.png")]) == 1
 
 
 @pytest.fixture
