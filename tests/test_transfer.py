@@ -505,11 +505,15 @@ def test_two_that_are_in_use_do_not_share_their_step(random_weights):
     assert all(np.array_equal(runs[1], image) for image in amid)
 
 
-def test_a_run_takes_a_recipe_by_its_name(random_weights, transfer):
+@pytest.mark.slow
+def test_a_run_takes_a_recipe_by_its_name(random_weights):
     of_article = mnst.StyleTransfer(PHOTO, STYLES, weights=random_weights, precision="float32")
     named = run(of_article, recipe="article,steps=1,alpha=0.1")
     own = run(of_article, recipe=mnst.ARTICLE.replace(steps=1, alpha=0.1))
     np.testing.assert_array_equal(named.image, own.image)
+
+
+def test_a_name_of_another_recipe_is_refused(transfer):
     with pytest.raises(ValueError, match="'paper' has other layers, losses or optimiser"):
         run(transfer, recipe="paper")
     with pytest.raises(TypeError, match="recipe is int: give a Recipe or one's name"):
