@@ -5,9 +5,9 @@ nothing: all that a user gives is checked before TensorFlow is loaded, which tak
 alone runs on any of its backends; `tf` is for what paints, and needs Keras on TensorFlow.
 
 TensorFlow writes lines about CPU instructions and missing CUDA drivers to the C++ standard error,
-some of them before it looks at TF_CPP_MIN_LOG_LEVEL. They are kept back during the import; every
-other line still comes through. Where TF_CPP_MIN_LOG_LEVEL asks for more, nothing is touched.
-`mnst info` tells what those lines would have told about a GPU.
+some of them before it looks at TF_CPP_MIN_LOG_LEVEL. They are left out; every other line still
+comes through. Where TF_CPP_MIN_LOG_LEVEL asks for more, nothing is touched. `mnst info` tells what
+those lines would have told about a GPU.
 """
 
 from __future__ import annotations
@@ -15,27 +15,60 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
+import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NoReturn
 
-_LOG_NOISE = re.compile(
-    rb"WARNING: All log messages before absl::InitializeLog"
-    rb"|To enable the following instructions:"
-    rb"|[IWE]\d{4} \d\d:\d\d:"  # absl: I0000 00:00:1795216468.357475 2162 port.cc:153] ...
-    rb"|INFO: Created TensorFlow Lite "  # LiteRT, about its own CPU kernels
-    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:[\d.]+: [IWE] "  # TensorFlow up to 2.18
+_LOG_NOISE = (
+    r"WARNING: All log messages before absl::InitializeLog"
+    r"|To enable the following instructions:"
+    r"|[IWE]\d{4} \d\d:\d\d:"  # absl: I0000 00:00:1795216468.357475 2162 port.cc:153] ...
+    r"|INFO: Created TensorFlow Lite "  # LiteRT, about its own CPU kernels
+    r"|\d{4}-\d\d-\d\d \d\d:\d\d:[\d.]+: [IWE] "  # TensorFlow up to 2.18
 )
+
+
+# What passes lines on. It imports no more than it needs, and so is there before TensorFlow speaks.
+_FILTER = """
+import os, re, sys
+noise = re.compile(sys.argv[1].encode())
+for line in sys.stdin.buffer:
+    if not noise.match(line):
+        os.write(2, line)
+"""
 
 
 @contextlib.contextmanager
 def without_log_noise() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2, and passes on all but the noise."""
-    # Processes that this one starts inherit the 3, and are to be as quiet.
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+    """Passes on what is written to file descriptor 2, but for the noise.
+
+    It goes through a pipe to a process of its own, which takes 0.02 s. A file that is read
+    afterwards, or a thread of this process, would keep back what a TensorFlow that aborts has to
+    say: then nobody here reads it any more.
+
+    TF_CPP_MIN_LOG_LEVEL is set meanwhile, when TensorFlow looks at it, and not left so: what this
+    process is, and the processes that it starts, is for the program to say. Those of mnst come by
+    here themselves.
+    """
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    if level not in (None, "3"):
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    try:
+        with _filtered_stderr():
+            yield
+    finally:
+        if level is None:
+            os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+
+@contextlib.contextmanager
+def _filtered_stderr() -> Iterator[None]:
+    if getattr(sys, "frozen", False):  # then sys.executable is no Python
         yield
         return
     try:
@@ -43,17 +76,30 @@ def without_log_noise() -> Iterator[None]:
     except OSError:  # a process without standard error has no noise either
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            kept = b"".join(line for line in held if not _LOG_NOISE.match(line))
-            if kept:
-                os.write(2, kept)
+    try:
+        # A session of its own: Ctrl-C is for this process, whose words it still passes on.
+        passing_on = subprocess.Popen(
+            [sys.executable, "-ISc", _FILTER, _LOG_NOISE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:  # where no process may be started, noise is the lesser evil
+        os.close(stderr)
+        yield
+        return
+    assert passing_on.stdin is not None
+    os.dup2(passing_on.stdin.fileno(), 2)
+    passing_on.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        # Not for ever: who was started meanwhile, and goes on, still speaks through it.
+        end = threading.Thread(target=passing_on.wait, daemon=True)
+        end.start()
+        end.join(5)
 
 
 class _LateModule(ModuleType):

@@ -1,5 +1,7 @@
 """`import mnst` is quick and silent, and TensorFlow comes when it is first needed."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -83,8 +85,37 @@ def test_classes_are_checked_without_scipy_and_tensorflow(python):
 
 
 def test_tensorflow_is_loaded_in_silence(python):
-    code = "import sys; from mnst.backend import tf; assert 'tensorflow' not in sys.modules; "
-    assert python(code + "tf.Tensor; assert 'tensorflow' in sys.modules") == ("", "")
+    """And what was said to TensorFlow, to have it silent, isn't said to the whole process."""
+    code = "import os, sys; from mnst.backend import tf; assert 'tensorflow' not in sys.modules; "
+    loaded = "tf.Tensor; assert 'tensorflow' in sys.modules; "
+    left = "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"
+    assert python(code + loaded + left) == ("", "")
+
+
+@pytest.fixture
+def dying(tmp_path, monkeypatch):
+    """A Keras that says something, then something else, and aborts while it is imported."""
+    (tmp_path / "keras.py").write_text(
+        "import os\n"
+        "os.write(2, b'I0000 00:00:1.5 7 port.cc:153] oneDNN custom operations are on.\\n')\n"
+        "os.write(2, b'F0000 00:00:1.5 7 cpu.cc:9] this machine has no AVX\\n')\n"
+        "os.abort()\n"
+    )
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def test_the_last_words_of_a_tensorflow_that_aborts_are_heard(dying, clean_environment):
+    code = "from mnst.backend import keras; keras.Model"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**clean_environment, "PYTHONPATH": os.environ["PYTHONPATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.stderr == "F0000 00:00:1.5 7 cpu.cc:9] this machine has no AVX\n"
 
 
 def test_import_takes_less_than_a_tenth_of_tensorflows(python):
