@@ -157,6 +157,14 @@ def foreign(path, **changes):
     np.savez(path, **{name: value for name, value in entries.items() if value is not None})
 
 
+ODD_WIDTHS = (["16", 24], [16.5, 24], [10**9, 24], [0, 0], [], 3, "ab", True, [24, 16], None)
+
+
+def with_width(of):
+    """The package's widths, but for one."""
+    return np.array(json.dumps({**LITE_WIDTHS, "block1_conv2": of}))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -169,6 +177,7 @@ def foreign(path, **changes):
         lambda path: foreign(path, widths=np.array("no JSON")),
         lambda path: foreign(path, widths=np.array(json.dumps([1, 2]))),
         lambda path: foreign(path, widths=np.array(json.dumps({"block1_conv1": None}))),
+        *(lambda path, of=of: foreign(path, widths=with_width(of)) for of in ODD_WIDTHS),
         lambda path: foreign(path, **{"block3_conv1/kernel": None}),
         lambda path: foreign(path, **{"block3_conv1/kernel": np.zeros((1, 1, 2, 3), "float16")}),
     ],
@@ -182,7 +191,11 @@ def test_a_students_file_that_does_not_fit(copy, spoil):
 
 def test_what_is_written_is_read(tmp_path):
     widths = {"block1_conv1": None, "block1_conv2": (3, 4)}
-    values = {"block1_conv1/kernel": np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)}
+    values = {
+        "block1_conv1/kernel": np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4),
+        "block1_conv2_reduce/kernel": np.zeros((1, 1, 4, 3), np.float32),
+        "block1_conv2_core/kernel": np.zeros((3, 3, 3, 4), np.float32),
+    }
     write_lite(tmp_path / "s.npz", widths, values)
     read_widths, read_values = read_lite(tmp_path / "s.npz")
     assert read_widths == widths

@@ -56,13 +56,26 @@ def read_lite(path: Path) -> tuple[dict[str, Width | None], dict[str, np.ndarray
         # Opened here, since NumPy leaves a file open that turns out to be no archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
-        widths = json.loads(str(values.pop("widths")))
-        return (
-            {name: width and (width[0], width[1]) for name, width in widths.items()},
-            {name: value.astype(np.float32) for name, value in values.items()},
-        )
+        widths = {
+            name: _check_width(name, width, values)
+            for name, width in json.loads(str(values.pop("widths"))).items()
+        }
+        return widths, {name: value.astype(np.float32) for name, value in values.items()}
     except Exception:  # NumPy, zipfile and JSON raise what they please on a damaged file
         raise WeightsError(f"{path}: damaged, or not a network that mnst.distill made") from None
+
+
+def _check_width(name: str, width: Any, values: Mapping[str, np.ndarray]) -> Width | None:
+    """Returns a convolution's width, which has to be that of its weights.
+
+    Of any other Keras would make layers, however large, or fail in ways of its own.
+    """
+    if width is None:
+        return None
+    reduce, core = (values[f"{name}_{part}/kernel"].shape[3] for part in ("reduce", "core"))
+    if tuple(width) != (reduce, core):
+        raise ValueError(f"{name} is {width}, but its weights are {reduce}, {core}")
+    return reduce, core
 
 
 def write_lite(
