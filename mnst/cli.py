@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mnst import __version__, figures, images, paintings
+from mnst.checks import user_path
 from mnst.engine import devices
 from mnst.errors import WeightsError, one_line
 from mnst.masks import Classes
@@ -383,7 +384,7 @@ def _demo(folder: str, **options: Any) -> int:
 
     styles = [paintings.swirls(), paintings.glass()]
     style_shares(options.get("gamma"), len(styles))
-    place = images.user_path(folder)
+    place = user_path(folder)
     place.mkdir(parents=True, exist_ok=True)
     images.check_output(place / "painted.png")
     hopper = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)

@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 from types import FrameType
+from typing import Any
 
 
 class WeightsError(RuntimeError):
     """Weights can't be had or don't fit; the message says what to do."""
+
+
+class Listener:
+    """Standard error, whatever has become of it: nothing ends because nobody can be told.
+
+    It may be closed (`2>&-`), a pipe that nobody reads any more, or a file on a full disk.
+    """
+
+    def write(self, text: str) -> int:
+        """Writes a text, if that can be done."""
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Does so, if it can be done."""
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """True for a terminal."""
+        with contextlib.suppress(AttributeError, ValueError):
+            return sys.stderr.isatty()
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+LISTENER = Listener()
+
+
+def tell(line: str) -> None:
+    """Says a line on standard error."""
+    print(line, file=LISTENER, flush=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mnst.checks import check_choice, check_whole, did_you_mean
+from mnst.checks import check_choice, check_whole, did_you_mean, settle, shown
 from mnst.networks import BACKBONES
 from mnst.objective import PICTURE, TERMS, Content, Gram, Term
 from mnst.optimizers import LBFGS, OPTIMIZERS, Adam, Optimizer
@@ -55,7 +55,7 @@ class Recipe:
 
     Raises:
         ValueError: If a value is out of its range, or two terms have one name.
-        TypeError: If a part can't be hashed.
+        TypeError: If a part is of another kind, or can't be hashed.
 
     Example:
         >>> import mnst
@@ -76,17 +76,42 @@ class Recipe:
     steps: int = 100
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "terms", tuple(self.terms))
+        self._check_kinds()
+        settle(self, terms=tuple(self.terms))
         if isinstance(self.optimizer, str):
             check_choice("optimizer", self.optimizer, OPTIMIZERS)
-            object.__setattr__(self, "optimizer", OPTIMIZERS[self.optimizer]())
+            settle(self, optimizer=OPTIMIZERS[self.optimizer]())
         if isinstance(self.surrogate, str):
             check_choice("surrogate", self.surrogate, ("none", *BACKBONES))
         check_choice("init", self.init, ("content", "noise"))
         for name in ("correct_every", "steps"):
-            check_whole(name, getattr(self, name))
+            settle(self, **{name: check_whole(name, getattr(self, name))})
         self._check_names()
         self._check_parts()
+
+    def _check_kinds(self) -> None:
+        """Whether each field is of its kind at all."""
+        kinds: dict[str, tuple[bool, str]] = {
+            "name": (isinstance(self.name, str), "a text"),
+            "content": (isinstance(self.content, Term), "a Term"),
+            "style": (isinstance(self.style, Term), "a Term"),
+            "terms": (
+                isinstance(self.terms, (list, tuple))
+                and all(isinstance(term, Term) for term in self.terms),
+                "a list of Terms",
+            ),
+            "optimizer": (
+                isinstance(self.optimizer, str) or hasattr(self.optimizer, "start"),
+                f"one of {', '.join(OPTIMIZERS)}, or an Optimizer",
+            ),
+            "surrogate": (
+                isinstance(self.surrogate, str) or hasattr(self.surrogate, "find_weights"),
+                f"one of none, {', '.join(BACKBONES)}, or a Backbone",
+            ),
+        }
+        for part, (holds, kind) in kinds.items():
+            if not holds:
+                raise TypeError(f"{part} is {shown(getattr(self, part))}: give {kind}")
 
     def _check_names(self) -> None:
         """Every loss in a record needs a name of its own."""
@@ -223,9 +248,17 @@ class Recipe:
         """Returns the recipe that `as_dict` gave, made of parts that come with mnst.
 
         Raises:
-            ValueError: If it has a part that does not come with mnst.
+            ValueError: If it has a part that does not come with mnst, or isn't what `as_dict` gave.
         """
+        try:
+            return cls._from_dict(values)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"values is {shown(values)}: give what as_dict gave ({error})"
+            ) from None
 
+    @classmethod
+    def _from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         def read(kinds: Mapping[str, Any], part: Mapping[str, Any]) -> Any:
             rest = {field: value for field, value in part.items() if field != "name"}
             return kinds[check_choice("name", part["name"], kinds)](**rest)
@@ -329,11 +362,11 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if not isinstance(recipe, str):
-        raise TypeError(f"recipe is {type(recipe).__name__}: give a Recipe or one's name")
+        raise TypeError(f"recipe is {shown(recipe)}: give a Recipe or one's name")
     name, *changes = recipe.split(",")
     if name not in RECIPES:
         raise ValueError(
-            f"recipe is {name!r}: give one of {', '.join(RECIPES)}, or a Recipe"
+            f"recipe is {shown(name)}: give one of {', '.join(RECIPES)}, or a Recipe"
             f"{did_you_mean(name, RECIPES)}"
         )
     base = RECIPES[name]
@@ -360,10 +393,11 @@ def _parse_change(base: Recipe, change: str) -> dict[str, Any]:
     }
     if field not in kinds:
         raise ValueError(
-            f"recipe has {change!r}: give FIELD=VALUE, FIELD one of {', '.join(kinds)}"
+            f"recipe has {shown(change)}: give FIELD=VALUE, FIELD one of {', '.join(kinds)}"
+            f"{did_you_mean(field, kinds)}"
         )
     try:
         return {field: kinds[field](text)}
     except ValueError:
         kind = "a whole number" if kinds[field] is int else "a number"
-        raise ValueError(f"recipe has {change!r}: {field} takes {kind}") from None
+        raise ValueError(f"recipe has {shown(change)}: {field} takes {kind}") from None

@@ -72,6 +72,29 @@ def article_of(*, start=(4.0, 1.0), plain=None, calibrated=None, imbalances=(0.1
     )
 
 
+def test_gammas_without_a_half_are_read_off_between_their_neighbours():
+    claims = article_of(calibrated={0.25: -2, 0.75: 1.9}).claims()
+    assert claims[4].here == "with sigma_2 = 2, |log(RI_1 / RI_2)| = 0.050"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"gammas": [0.5]}, "gammas is .*: give a list of two numbers or more"),
+        ({"gammas": [0, 2]}, r"gammas\[1\] is 2: give a number, between 0 and 1"),
+        ({"refine": -1}, "refine is -1"),
+        ({"folder": ""}, "folder is '': give a path"),
+        ({"folder": __file__}, "folder is .*: .* is no folder"),
+    ],
+)
+@pytest.mark.parametrize("make", [figures.article, figures.paper, figures.localized])
+def test_bad_options_are_named_before_the_first_run(tripwire, monkeypatch, make, changed, said):
+    monkeypatch.delenv("MNST_DEEPLAB", raising=False)
+    if changed.keys() <= inspect.signature(make).parameters.keys():
+        with pytest.raises((ValueError, OSError), match=said):
+            make(PHOTO, STYLES, **changed)
+
+
 def failing(claims):
     return [place for place, claim in enumerate(claims) if not claim.holds]
 

@@ -21,6 +21,7 @@ from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, ImageFile
 
 import mnst
 from mnst import images
+from mnst.checks import user_path
 from mnst.images import downloading, reading
 
 Image.init()
@@ -817,7 +818,7 @@ def test_home_folder_and_odd_names(tmp_path, photo, monkeypatch):
     mnst.save_image("~/photo.png", photo, {"seed": 1})
     assert mnst.read_settings("~/photo.png") == {"seed": 1}
     np.testing.assert_array_equal(load(tmp_path / "photo.png"), load("~/photo.png"))
-    assert images.user_path("~nobody at all/x") == Path("~nobody at all/x")
+    assert user_path("~nobody at all/x") == Path("~nobody at all/x")
     for name in ("nul\0.png", "line\nbreak.png", "\udfff.png", "~/line\nbreak.png"):
         for reading_one in (mnst.load_image, mnst.read_settings):
             with pytest.raises(OSError) as caught:  # noqa: PT011, of several kinds

@@ -55,7 +55,7 @@ def test_a_gamma_out_of_range_is_named(gamma, styles, said):
         ([1, math.inf], "above 0"),
         ([1, math.nan], "above 0"),
         ([1], "1 numbers for 2 styles"),
-        (1.9, "one for each style"),
+        (1.9, "sigma is 1.9: give a number for each style"),
     ],
 )
 def test_a_sigma_out_of_range_is_named(sigma, said):

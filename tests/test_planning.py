@@ -50,7 +50,9 @@ def test_memory_is_bytes_or_a_text(given, expected):
     assert parse_memory(given) == expected
 
 
-@pytest.mark.parametrize("given", ["much", "8 apples", "-8GB", "0", 0, "GB", "1e9", True, 2.5j])
+@pytest.mark.parametrize(
+    "given", ["much", "8 apples", "-8GB", "0", 0, "GB", "1e9", True, 2.5j, "0.5B", "9" * 400 + "TB"]
+)
 def test_memory_that_is_neither_is_refused_in_a_line(given):
     with pytest.raises(ValueError, match=r"memory is .*: give bytes, or a text such as '8GB'"):
         parse_memory(given)

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+import scenes
 from matplotlib import cbook
 from PIL import Image
 from scenes import PHOTO, RECIPE, STYLES, options
@@ -112,6 +113,16 @@ def test_the_seed_is_that_of_the_noise(transfer):
     one, same, other = (run(transfer, init="noise", seed=seed).image for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert np.any(one != other)
+
+
+def test_a_picture_is_painted_coarse_first(random_weights):
+    """Of 32 x 30 pixels at most 10 are 10 x 9, and neither ratio of sides is the other's."""
+    photo = scenes.picture(30, 32)
+    options = scenes.options(random_weights)
+    coarse = mnst.stylize(photo, scenes.STYLES, size=10, **options)
+    assert coarse.image.shape == (9, 10, 3)
+    fine = mnst.stylize(photo, scenes.STYLES, init=coarse.image, **options)
+    assert fine.image.shape == (30, 32, 3)
 
 
 def test_a_run_can_start_from_a_picture(transfer, photo):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mnst.checks import shown
 from mnst.engine import devices
 from mnst.engine.memory import PROCESS
 from mnst.engine.tiled import Tiled
@@ -78,7 +80,7 @@ def parse_memory(memory: int | str | None) -> int | None:
     """Returns bytes, given bytes or a text such as "8GB", "500 MB" or "7.5 GiB"; None is None.
 
     Raises:
-        ValueError: If it is none of these, or not above 0.
+        ValueError: If it is none of these, or less than a byte.
 
     Example:
         >>> from mnst.engine.planning import parse_memory
@@ -87,13 +89,23 @@ def parse_memory(memory: int | str | None) -> int | None:
     """
     if memory is None:
         return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?\s*", str(memory), re.I)
-    if isinstance(memory, bool) or found is None or not float(found[1]):
-        raise ValueError(f"memory is {memory!r}: give bytes, or a text such as '8GB' or '7.5 GiB'")
+    if isinstance(memory, str):
+        size = _read_bytes(memory)
+    else:
+        size = memory if isinstance(memory, Real) and not isinstance(memory, bool) else 0
+    if not 1 <= size < 2**63:
+        raise ValueError(f"memory is {shown(memory)}: give bytes, or a text such as '8GB'")
+    return int(size)
+
+
+def _read_bytes(text: str) -> float:
+    """Returns what a text says; 0, if nothing."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?\s*", text, re.IGNORECASE)
+    if found is None:
+        return 0
     number, prefix, binary = found.groups()
     power = "KMGT".index(prefix.upper()) + 1 if prefix else 0
-    base = 1024 if binary else 1000
-    return int(float(number) * base**power)
+    return float(number) * (1024.0 if binary else 1000.0) ** power
 
 
 def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:

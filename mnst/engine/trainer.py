@@ -71,7 +71,7 @@ class DivergenceError(ArithmeticError):
         what = "picture" if term == "picture" else f"{term} loss"
         super().__init__(
             f"the {what} became {value} after step {step}; try a lower learning_rate or weights, "
-            f"or precision='float32'"
+            f"or float32 for bfloat16"
         )
         self.step = step
         self.term = term

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from mnst.checks import check_number, check_whole
 from mnst.figures._common import (
     GAMMAS,
     SIZE,
     Claim,
+    check_gammas,
     in_two_rows,
     input_pictures,
     new_figure,
@@ -67,26 +69,39 @@ def article(
     Args:
         photo: The content image; Grace Hopper from matplotlib, if not given.
         styles: Two style images; the package's own, if not given.
-        gammas: For which to run; 0.5 should be among them, and each with its 1 - gamma.
+        gammas: For which to run, two or more; 0.5 should be among them, and each with its
+            1 - gamma. Between them the claims are read off straight lines.
         refine: At most so many runs to refine sigma.
         folder: Where runs are kept, so that they are made once; see `sweep`.
         **options: Those of `FigureOptions`.
 
     Returns:
         The runs, which draw themselves.
+
+    Raises:
+        ValueError: If an option is out of range, or there are not two styles.
+        TypeError: If a picture or an option is of another kind than it takes.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be opened, or the folder can't be made.
+        ImportError: If `log_dir` is given without TensorBoard.
+        WeightsError: If the weights can't be had, or don't fit.
+        DivergenceError: If a loss turns NaN or infinite.
     """
     photo, styles = with_defaults(photo, styles)
-    calibration = calibrate(photo, styles, refine=refine, **options)
+    refine = check_whole("refine", refine, 0)
+    check_gammas(gammas)
 
     def painted(name: str, **sigma: Any) -> Sweep:
         return sweep(
             photo, styles, gamma=gammas, folder=subfolder(folder, name), **{**options, **sigma}
         )
 
+    plain = painted("plain")
+    calibration = calibrate(photo, styles, refine=refine, **options)
     return ArticleFigures(
         inputs=input_pictures(photo, styles, options["size"]),
         calibration=calibration,
-        plain=painted("plain"),
+        plain=plain,
         calibrated=painted("calibrated", sigma=calibration.sigma),
     )
 
@@ -157,7 +172,7 @@ class ArticleFigures:
         missed = abs(crossing - predicted)
         untried = self.calibration.runs[0].imbalance if self.calibration.runs else math.nan
         ratios = _log_ratios(self.calibrated)
-        at_half = abs(ratios[0.5])
+        at_half = abs(float(np.interp(0.5, [*ratios], [*ratios.values()])))
         of_half = f"with sigma_2 = {self.calibration.sigma[1]:.3g}, |log(RI_1 / RI_2)| = "
         skew, height = _asymmetry(self.calibrated)
         apart = f"log ratios at gamma and 1 - gamma differ by {skew:.2f} at most, of {height:.2f}"
@@ -186,7 +201,11 @@ def closed_form(ratio: float = ARTICLE_RATIO) -> Figure:
 
     Args:
         ratio: L_style_1(c) / L_style_2(c).
+
+    Raises:
+        ValueError: If the ratio is not above 0.
     """
+    ratio = check_number("ratio", ratio, lambda value: value > 0, "above 0")
     figure = new_figure(7, 4.5)
     ax = figure.subplots()
     gammas = np.linspace(0.02, 0.98, 97)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from mnst import images, paintings
+from mnst.checks import check_folder, check_number, shown, user_path
+from mnst.painting.scene import style_list
 from mnst.painting.sweep_result import Sweep
 
 if TYPE_CHECKING:
@@ -51,15 +53,44 @@ def with_defaults(photo: Any, styles: Any) -> tuple[Any, Any]:
     return photo, [paintings.swirls(), paintings.glass()] if styles is None else styles
 
 
+def check_gammas(gammas: Sequence[float]) -> None:
+    """Checks the gammas of all runs before the first of them; `check_list` says what it raises."""
+    check_list("gammas", gammas, lambda share: 0 <= share <= 1, "between 0 and 1")
+
+
+def check_list(
+    name: str, values: Sequence[float], holds: Callable[[float], bool], should: str
+) -> None:
+    """Checks that there are two numbers or more, for each of which `holds` is true.
+
+    Raises:
+        ValueError: If that isn't so.
+    """
+    if not (isinstance(values, (list, tuple)) or np.ndim(values) == 1) or len(values) < 2:
+        raise ValueError(f"{name} is {shown(values)}: give a list of two numbers or more")
+    for k, value in enumerate(values):
+        check_number(f"{name}[{k}]", value, holds, should)
+
+
 def subfolder(folder: str | os.PathLike[str] | None, name: str) -> Path | None:
-    """Returns where one of several sweeps keeps its runs, if they are kept."""
-    return None if folder is None else images.user_path(folder) / name
+    """Returns where one of several sweeps keeps its runs, if they are kept.
+
+    Raises:
+        ValueError: If the path is empty.
+        TypeError: If it is no path.
+        NotADirectoryError: If there is a file in its place.
+    """
+    return None if folder is None else check_folder("folder", folder) / name
 
 
 def input_pictures(photo: Any, styles: Sequence[Any], size: int) -> Image.Image:
     """Returns the photo and the styles side by side, in the size of the runs."""
-    pictures = [images.load_image(picture, size=size) for picture in (photo, *styles)]
-    return Image.fromarray(images.side_by_side([images.to_uint8(p) for p in pictures]))
+    given = {"photo": photo} | {f"styles[{k}]": style for k, style in enumerate(style_list(styles))}
+    pictures = [
+        images.to_uint8(images.load_image(picture, size=size, name=images.name_of(name, picture)))
+        for name, picture in given.items()
+    ]
+    return Image.fromarray(images.side_by_side(pictures))
 
 
 def in_two_rows(runs: Sweep, width: int) -> Image.Image:
@@ -78,7 +109,7 @@ def save_figures(
     folder: str | os.PathLike[str], figures: dict[str, Image.Image | Figure]
 ) -> list[Path]:
     """Writes figures by name as PNG into a folder, and returns their paths."""
-    place = images.user_path(folder)
+    place = user_path(folder)
     place.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         if isinstance(figure, Image.Image):

@@ -17,6 +17,8 @@ from mnst.figures._common import (
     GAMMAS,
     SIZE,
     Claim,
+    check_gammas,
+    check_list,
     in_two_rows,
     input_pictures,
     new_figure,
@@ -28,11 +30,15 @@ from mnst.masks import Classes
 from mnst.masks.pixels import composite, load_mask
 from mnst.masks.segmentation import Segmentation, segment
 from mnst.masks.selection import check_classes
-from mnst.painting.options import FigureOptions, Localize
+from mnst.networks import get_backbone
+from mnst.objective.mixing import style_shares
+from mnst.painting.options import FigureOptions, Localize, MaskOptions, check_run, check_scene
 from mnst.painting.result import Result
-from mnst.painting.signatures import takes
+from mnst.painting.scene import style_list
+from mnst.painting.signatures import defaults, takes
 from mnst.painting.sweep_result import Sweep
 from mnst.painting.sweeps import sweep
+from mnst.painting.transfer import read_start
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,14 +80,30 @@ def paper(
 
     Returns:
         The runs, which draw themselves.
+
+    Raises:
+        ValueError: If an option is out of range, or there are not two styles.
+        TypeError: If a picture or an option is of another kind than it takes.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be opened, or the folder can't be made.
+        ImportError: If `log_dir` is given without TensorBoard.
+        WeightsError: If the weights can't be had, or don't fit.
+        DivergenceError: If a loss turns NaN or infinite.
     """
     photo, styles = with_defaults(photo, styles)
+    check_gammas(gammas)
+    check_list("alpha_beta", alpha_beta, lambda ratio: ratio >= 0, "0 or more")
+    style_shares(0.0, len(style_list(styles)))
     return PaperFigures(
-        inputs=input_pictures(photo, styles, options["size"]),
         ratios=sweep(
-            photo, styles[:1], alpha_beta=alpha_beta, folder=subfolder(folder, "ratio"), **options
+            photo,
+            style_list(styles)[:1],
+            alpha_beta=alpha_beta,
+            folder=subfolder(folder, "ratio"),
+            **options,
         ),
         gammas=sweep(photo, styles, gamma=gammas, folder=subfolder(folder, "gamma"), **options),
+        inputs=input_pictures(photo, styles, options["size"]),
     )
 
 
@@ -171,10 +193,23 @@ def localized(
         The runs, which draw themselves.
 
     Raises:
-        WeightsError: If VGG19's weights or DeepLab can't be had.
+        ValueError: If an option is out of range, or there are not two styles.
+        TypeError: If a picture or an option is of another kind than it takes.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be opened, or the folder can't be made.
+        ImportError: If `log_dir` is given without TensorBoard.
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
+        DivergenceError: If a loss turns NaN or infinite.
     """
-    check_classes(keep)
     photo, styles = with_defaults(photo, styles)
+    subfolder(folder, "composite")
+    of_masks: Any = {**defaults(MaskOptions), **options}
+    check_run({**options, "gamma": gamma}, len(style_list(styles)), check_scene(of_masks))
+    check_classes(keep)
+    get_backbone(options["backbone"]).find_weights(options["weights"])
+    # Read here for what may be wrong with them: to look for people takes time.
+    read_start(options["init"])
+    input_pictures(photo, styles, options["size"])
     found = segment(photo, progress=options["progress"])
     mask = found.mask(keep)
     common: dict[str, Any] = {**options, "gamma": [gamma], "mask": mask}

@@ -8,10 +8,9 @@ from mnst.images.files import (
     open_file,
     replacing,
     sha256,
-    user_path,
     write_atomically,
 )
-from mnst.images.reading import describe, load_image, resize_image, to_uint8
+from mnst.images.reading import describe, load_image, name_of, resize_image, to_uint8
 from mnst.images.writing import (
     FORMATS,
     check_fits,
@@ -36,6 +35,7 @@ __all__ = [
     "file_digest",
     "is_address",
     "load_image",
+    "name_of",
     "named",
     "open_file",
     "read_settings",
@@ -45,6 +45,5 @@ __all__ = [
     "sha256",
     "side_by_side",
     "to_uint8",
-    "user_path",
     "write_atomically",
 ]

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mnst.checks import user_path
+
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open can't be removed anyhow
@@ -31,14 +33,6 @@ def named(path: str | os.PathLike[str]) -> str:
     """Returns what a message calls a path, in one line whatever its letters are."""
     text = os.fspath(path)
     return text if text and text.isprintable() else repr(text)
-
-
-def user_path(path: str | os.PathLike[str]) -> Path:
-    """Returns the path that a user gave: `~` at its start is the home folder, everywhere alike.
-
-    A file whose name really starts with `~` is given as `./~name`.
-    """
-    return Path(os.path.expanduser(path))  # noqa: PTH111, Path's raises where there is no home
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:

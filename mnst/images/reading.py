@@ -165,6 +165,13 @@ def describe(source: Any) -> str:
     return f"{kind} of shape {tuple(shape)}" if shape is not None else kind
 
 
+def name_of(argument: str, source: Any) -> str:
+    """Returns what to call a picture in errors: its path, or else its argument, and its kind."""
+    described = describe(source)
+    path = isinstance(source, (str, os.PathLike)) and described
+    return described if path else f"{argument} ({described})"
+
+
 def _read(
     source: str | os.PathLike[str] | bytes | Image.Image, name: str, size: int | None
 ) -> np.ndarray:

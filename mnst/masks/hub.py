@@ -25,6 +25,7 @@ import numpy as np
 
 from mnst import images
 from mnst.backend import tf, without_log_noise
+from mnst.checks import user_path
 from mnst.errors import WeightsError, calls_within_mnst, one_line
 from mnst.images import sha256
 
@@ -46,7 +47,7 @@ def cache_folder() -> Path:
     """
     named = os.environ.get("TFHUB_CACHE_DIR")
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return images.user_path(named) if named else images.user_path(home) / "mnst" / "models"
+    return user_path(named) if named else user_path(home) / "mnst" / "models"
 
 
 def fetch(address: str, *, variable: str, instead: str = "") -> Path:
@@ -70,7 +71,7 @@ def fetch(address: str, *, variable: str, instead: str = "") -> Path:
     if images.is_address(address):
         get = _download_lite if names_lite(address) else _download_archive
         return _with_retries(get, address, variable, instead)
-    path = images.user_path(address)
+    path = user_path(address)
     if path.is_dir():
         return _checked(path)
     with images.open_file(path) as file:

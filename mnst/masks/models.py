@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,15 @@ from typing import Any
 import numpy as np
 
 from mnst import images
+from mnst.checks import (
+    check_number,
+    check_path,
+    check_whole,
+    did_you_mean,
+    settle,
+    shown,
+    user_path,
+)
 from mnst.masks import Classes, hub
 
 DEEPLAB_VARIABLE = "MNST_DEEPLAB"
@@ -42,7 +51,8 @@ class SegmentationModel:
         license: The licence it is published under.
 
     Raises:
-        ValueError: If size or scaling is out of range.
+        ValueError: If names is no list, or size or scaling is out of range.
+        TypeError: If the address is no text.
 
     Example:
         >>> import mnst
@@ -58,14 +68,30 @@ class SegmentationModel:
     license: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.names, str):
-            raise ValueError(f"names is {self.names!r}: give a list of names")
-        object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(self, "address", os.fspath(self.address))
-        if self.size is not None and (int(self.size) != self.size or self.size < 1):
-            raise ValueError(f"size is {self.size!r}: give the input's side in pixels")
-        if self.scaling is not None and (len(self.scaling) != 2 or not self.scaling[0]):
-            raise ValueError(f"scaling is {self.scaling!r}: give (d, s) of pixels / d + s")
+        listed = isinstance(self.names, (list, tuple))
+        if not listed or not all(isinstance(name, str) for name in self.names):
+            raise ValueError(f"names is {shown(self.names)}: give a list of names")
+        settle(self, names=tuple(self.names), address=_as_address("address", self.address))
+        if self.size is not None:
+            settle(self, size=check_whole("size", self.size))
+        if self.scaling is not None:
+            settle(self, scaling=_check_scaling(self.scaling))
+
+
+def _as_address(name: str, given: Any) -> str:
+    return given if isinstance(given, str) else str(check_path(name, given))
+
+
+def _check_scaling(scaling: Any) -> tuple[float, float]:
+    try:
+        divisor, shift = scaling
+    except (TypeError, ValueError):
+        raise ValueError(f"scaling is {shown(scaling)}: give (d, s) of pixels / d + s") from None
+    of = f"scaling is {shown(scaling)}, and d"
+    return (
+        check_number(of, divisor, lambda value: value != 0, "not 0"),
+        check_number(f"{of[:-1]}s", shift, lambda _: True, "any that is finite"),
+    )
 
 
 def _pascal(address: str, size: int) -> SegmentationModel:
@@ -120,6 +146,7 @@ def find_model(
         model: What `segment` takes.
 
     Raises:
+        TypeError: If it is none of what `segment` takes.
         FileNotFoundError: If there is no such file, folder, or name.
 
     Example:
@@ -132,11 +159,13 @@ def find_model(
         model = os.environ.get(DEEPLAB_VARIABLE) or DEFAULT_MODEL
         named_by = DEEPLAB_VARIABLE
     if not isinstance(model, SegmentationModel):
-        model = _in_table(os.fspath(model)) or SegmentationModel(os.fspath(model))
-    if not images.is_address(model.address) and not images.user_path(model.address).exists():
+        address = _as_address(named_by, model)
+        model = _in_table(address) or SegmentationModel(address)
+    if not images.is_address(model.address) and not user_path(model.address).exists():
         raise FileNotFoundError(
             f"{images.named(model.address)}: there is no such file or folder, but {named_by} names "
             f"it; give one, a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
+            f"{did_you_mean(model.address, MODELS)}"
         )
     return model
 
@@ -177,12 +206,11 @@ def label_numbers(
     classes: Classes, option: str, names: Sequence[str], model_name: str
 ) -> list[int]:
     """Returns the labels of classes, or says of the first that isn't known which ones are."""
-    wanted = (
-        classes if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
-    )
+    several = isinstance(classes, (list, tuple, set, frozenset)) or np.ndim(classes) == 1
+    wanted: Any = classes if several else [classes]
     numbers = [_label_number(each, option, names, model_name) for each in wanted]
     if not numbers:
-        raise ValueError(f"{option} is {classes!r}: give a class or several, such as 'person'")
+        raise ValueError(f"{option} is {shown(classes)}: give a class or several, as in 'cat'")
     return numbers
 
 
@@ -193,8 +221,11 @@ def _label_number(wanted: Any, option: str, names: Sequence[str], model_name: st
     if whole and 0 <= wanted < (len(names) or math.inf):
         return int(wanted)
     if names:
-        raise ValueError(f"{option} is {wanted!r}: {model_name} knows {', '.join(names)}")
+        raise ValueError(
+            f"{option} is {shown(wanted)}: {model_name} knows {', '.join(names)}"
+            f"{did_you_mean(wanted, names)}"
+        )
     raise ValueError(
-        f"{option} is {wanted!r}, but nobody says what the labels of {model_name} mean: give a "
-        f"label's number, or a mnst.SegmentationModel with names"
+        f"{option} is {shown(wanted)}, but nobody says what the labels of {model_name} mean: "
+        f"give a label's number, or a mnst.SegmentationModel with names"
     )

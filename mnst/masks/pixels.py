@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mnst import images
+from mnst.checks import check_proportions, check_whole, shown
 
 
 def load_mask(mask: Any, height: int, width: int, *, name: str = "mask") -> np.ndarray:
@@ -27,7 +28,7 @@ def load_mask(mask: Any, height: int, width: int, *, name: str = "mask") -> np.n
 
     Raises:
         ValueError: If the mask has other proportions than the picture, is out of range, or has
-            NaN.
+            NaN; or if height or width is no whole number.
         TypeError: If it is none of the kinds above.
         FileNotFoundError: If there is no such file.
         OSError: If an address can't be reached, or a file can't be opened.
@@ -38,13 +39,10 @@ def load_mask(mask: Any, height: int, width: int, *, name: str = "mask") -> np.n
         array([[0. , 0.2],
                [1. , 1. ]], dtype=float32)
     """
+    height, width = check_whole("height", height), check_whole("width", width)
     name = f"{name} ({images.describe(mask)})"
     kept = _read_mask(mask, name)
-    if abs(kept.shape[0] * width - kept.shape[1] * height) > max(kept.shape):
-        raise ValueError(
-            f"{name}: is {kept.shape[1]} x {kept.shape[0]} pixels, but the picture is {width} x "
-            f"{height}; give one of the same proportions"
-        )
+    check_proportions(name, (kept.shape[0], kept.shape[1]), (height, width))
     if kept.shape == (height, width):
         return kept
     resized = Image.fromarray(kept).resize((width, height), Image.Resampling.BILINEAR)
@@ -60,7 +58,7 @@ def _read_mask(mask: Any, name: str) -> np.ndarray:
         return kept
     if not isinstance(mask, (list, tuple)) and not hasattr(mask, "__array__"):
         raise TypeError(f"{name}: a mask is a path, an http(s) address, a PIL image or an array")
-    values = np.asarray(mask)
+    values = _as_array(mask, name)
     if values.ndim > 2 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == 3 and values.shape[2] == 1:
@@ -78,6 +76,13 @@ def _read_mask(mask: Any, name: str) -> np.ndarray:
     return values.astype(np.float32) / np.float32(white)
 
 
+def _as_array(given: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {shown(given)}: give an array") from None
+
+
 def composite(content: np.ndarray, painted: np.ndarray, mask: Any) -> np.ndarray:
     """Puts what a mask keeps of the content image back over the painted one (paper, section 3.4).
 
@@ -92,6 +97,9 @@ def composite(content: np.ndarray, painted: np.ndarray, mask: Any) -> np.ndarray
 
     Raises:
         ValueError: If the two differ in size, aren't uint8 pictures, or the mask doesn't fit.
+        TypeError: If the mask is none of the kinds.
+        FileNotFoundError: If there is no such file.
+        OSError: If an address can't be reached, or a file can't be opened.
 
     Example:
         >>> import mnst, numpy as np
@@ -99,6 +107,7 @@ def composite(content: np.ndarray, painted: np.ndarray, mask: Any) -> np.ndarray
         >>> mnst.composite(black, white, np.array([[True, False]]))[..., 0]
         array([[  0, 255]], dtype=uint8)
     """
+    content, painted = _as_array(content, "content"), _as_array(painted, "painted")
     for name, picture in (("content", content), ("painted", painted)):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(

@@ -9,7 +9,6 @@ import colorsys
 import io
 import math
 import os
-import sys
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnst import __version__, images
-from mnst.errors import calls_within_mnst
+from mnst.checks import check_number, check_whole
+from mnst.errors import calls_within_mnst, tell
 from mnst.masks import Classes, hub, models
 from mnst.masks.models import SegmentationModel
 from mnst.reporting.plots import axes
@@ -75,8 +75,7 @@ class Segmentation:
         """
         if feather is None:
             feather = max(2, max(self.labels.shape) / 200)
-        if not 0 <= feather < math.inf:
-            raise ValueError(f"feather is {feather!r}: give pixels, 0 or more")
+        feather = check_feather(feather)
         numbers = models.label_numbers(keep, "keep", self.names, self.model)
         for number in numbers:
             if not (self.labels == number).any():
@@ -176,7 +175,7 @@ def segment(
     Raises:
         ValueError: If tiles or the picture is out of range, or the model's file doesn't say what
             has to be known.
-        TypeError: If the picture is none of the kinds.
+        TypeError: If the picture or the model is none of the kinds.
         FileNotFoundError: If a picture or a model isn't there.
         OSError: If a picture can't be downloaded or opened.
         WeightsError: If the model can't be had, or can't be used.
@@ -185,11 +184,12 @@ def segment(
         >>> import mnst
         >>> people = mnst.segment("photo.jpg").mask("person")  # doctest: +SKIP
     """
-    if isinstance(tiles, bool) or int(tiles) != tiles or tiles < 1:
-        raise ValueError(f"tiles is {tiles!r}: give a whole number, 1 or more")
+    tiles = check_whole("tiles", tiles)
     model = models.find_model(model)
     name = models.display_name(model)
-    pixels = images.to_uint8(images.load_image(image, size=None))
+    pixels = images.to_uint8(
+        images.load_image(image, size=None, name=images.name_of("image", image))
+    )
     path = models.fetch_model(model)
     model = models.complete_by_contents(model, path)
     from mnst.masks import labelling  # SciPy, which takes half a second to import
@@ -200,10 +200,15 @@ def segment(
     if progress:
         tiled = f", in up to {levels[-1]} tiles a side" if levels else ""
         line = f"mnst {__version__}: {name} labels {width} x {height} pixels{tiled}"
-        print(line, file=sys.stderr, flush=True)
+        tell(line)
     background = model.names[:1] == ("background",)
     labels = labelling.label(run, side, pixels, levels, background=background)
     return Segmentation(pixels, labels, tuple(model.names), name)
+
+
+def check_feather(feather: Any) -> float:
+    """Returns the half width of a soft edge, in pixels; no photo is a million pixels wide."""
+    return check_number("feather", feather, lambda value: 0 <= value <= 1e6, "0 to 1e6 pixels")
 
 
 def _feathered(kept: np.ndarray, feather: float) -> np.ndarray:

@@ -11,12 +11,13 @@ from mnst import images
 from mnst.masks import Classes
 
 
-def check_classes(classes: Classes, name: str = "keep") -> None:
+def check_classes(classes: Classes, name: str = "keep", model: Any = None) -> None:
     """Checks that `segment(photo).mask(classes)` could be made, without running the model.
 
     Args:
         classes: What shall be found.
         name: What to call them in errors.
+        model: Which model, as `segment` takes it.
 
     Raises:
         ValueError: If the model doesn't know a class. If it isn't in the table and has yet to be
@@ -26,7 +27,7 @@ def check_classes(classes: Classes, name: str = "keep") -> None:
     """
     from mnst.masks import models
 
-    model = models.find_model()
+    model = models.find_model(model)
     if not images.is_address(model.address):
         model = models.complete_by_contents(model, models.fetch_model(model))
     elif not model.names:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mnst.backend import keras
+from mnst.checks import check_choice, did_you_mean, shown
 from mnst.networks.lite import LITE_WIDTHS
 from mnst.networks.models import KerasBackbone
 from mnst.networks.vgg import VGG
@@ -78,9 +79,10 @@ def get_backbone(value: Any) -> Backbone:
         return KerasBackbone(value)
     if isinstance(value, Backbone) and not isinstance(value, type):
         return value
+    known = ["auto", *BACKBONES]
     raise ValueError(
-        f"backbone is {value!r}: give one of auto, {', '.join(BACKBONES)}, a Keras model, or an "
-        f"object with the methods of mnst.networks.Backbone"
+        f"backbone is {shown(value)}: give one of {', '.join(known)}, a Keras model, or an object "
+        f"with the methods of mnst.networks.Backbone{did_you_mean(value, known)}"
     )
 
 
@@ -111,8 +113,10 @@ def vgg_layers(
         [B, H', W', N].
 
     Raises:
-        ValueError: If a layer or the backbone is unknown.
+        ValueError: If a layer, the backbone or the dtype is unknown.
+        TypeError: If `weights` is no path.
         FileNotFoundError: If the weights were named but aren't there.
+        OSError: If their file can't be opened.
         WeightsError: If they can't be downloaded or aren't the backbone's.
 
     Example:
@@ -122,6 +126,7 @@ def vgg_layers(
         >>> features["block4_conv2"].shape  # doctest: +SKIP
         TensorShape([1, 64, 54, 512])
     """
+    check_choice("dtype", dtype, ("float32", "bfloat16"))
     network = get_backbone(backbone)
     names = network.check_layers(layers)
     return network.find_weights(weights).fetch().build(names, dtype)

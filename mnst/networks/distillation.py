@@ -18,7 +18,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +28,8 @@ from PIL import Image, ImageDraw
 
 from mnst import images
 from mnst.backend import keras
-from mnst.checks import check_whole
+from mnst.checks import check_folder, check_number, check_path, check_whole, shown
+from mnst.errors import tell
 from mnst.networks.backbones import VGG19, get_backbone
 from mnst.networks.lite import LITE_WIDTHS, Width, write_lite
 from mnst.networks.weights import WeightsSource
@@ -91,7 +91,9 @@ def distill(
     Raises:
         ValueError: If an option is out of range, there are no pictures, or the folder holds the
             training of another student.
+        TypeError: If an option is of another kind than it takes.
         FileNotFoundError: If a folder isn't there.
+        OSError: If the folder can't be made, or a picture can't be opened.
         WeightsError: If VGG19's weights can't be had.
         ArithmeticError: If the training diverges.
 
@@ -102,13 +104,13 @@ def distill(
         ... )  # doctest: +SKIP
     """
     chosen = _check_widths(LITE_WIDTHS if widths is None else widths)
-    check_whole("fit_crops", fit_crops)
-    check_whole("steps", steps, 0)
-    check_whole("batch", batch)
-    if side < 32 or side % 16:
-        raise ValueError(f"side is {side!r}: give a multiple of 16, 32 or more")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate is {learning_rate!r}: give a number above 0")
+    place = check_folder("folder", folder)
+    fit_crops, batch = check_whole("fit_crops", fit_crops), check_whole("batch", batch)
+    steps, seed = check_whole("steps", steps, 0), check_whole("seed", seed, 0)
+    side = check_whole("side", side, 32)
+    if side % 16:
+        raise ValueError(f"side is {side}: give a multiple of 16, 32 or more")
+    learning_rate = check_number("learning_rate", learning_rate, lambda v: v > 0, "more than 0")
     pictures = _read_pictures([sources] if isinstance(sources, (str, os.PathLike)) else sources)
     source = get_backbone("vgg19").find_weights(weights).fetch()
     options = {
@@ -122,7 +124,7 @@ def distill(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    training = _Training(images.user_path(folder), source, chosen, options, progress=progress)
+    training = _Training(place, source, chosen, options, progress=progress)
     training.fit(pictures)
     training.train(pictures)
     return training.student_file
@@ -218,7 +220,7 @@ class _Training:
                 writer.writerow(["time", "stage", "at", "error"])
             writer.writerow([time.strftime("%Y-%m-%dT%H:%M:%S"), stage, at, f"{error:.6g}"])
         if self._progress:
-            print(f"{stage} {at}: relative error {error:.4g}", file=sys.stderr, flush=True)
+            tell(f"{stage} {at}: relative error {error:.4g}")
 
 
 def fit_layer(
@@ -529,8 +531,10 @@ def _outputs(model: keras.Model, crops: np.ndarray) -> np.ndarray:
 
 
 def _read_pictures(folders: Sequence[str | os.PathLike[str]]) -> list[Image.Image]:
+    if not isinstance(folders, (list, tuple)):
+        raise TypeError(f"sources is {shown(folders)}: give a folder, or a list of them")
     paths: list[Path] = []
-    for folder in map(images.user_path, folders):
+    for folder in (check_path("sources", folder) for folder in folders):
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: there is no such folder of pictures")
         paths += sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.FORMATS)
@@ -544,15 +548,22 @@ def _read_pictures(folders: Sequence[str | os.PathLike[str]]) -> list[Image.Imag
 
 
 def _check_widths(widths: Mapping[str, Width | None]) -> dict[str, Width | None]:
+    if not isinstance(widths, Mapping):
+        raise TypeError(
+            f"widths is {shown(widths)}: give two numbers for each convolution, by name"
+        )
     if set(widths) != set(CONVOLUTIONS):
-        odd = sorted(set(widths) ^ set(CONVOLUTIONS))
+        odd = sorted(map(str, set(widths) ^ set(CONVOLUTIONS)))
         raise ValueError(
             f"widths differs from VGG19's convolutions in {odd[0]!r}: give one for each of "
             f"{CONVOLUTIONS[0]} to {CONVOLUTIONS[-1]}"
         )
-    for name, width in widths.items():
-        if width is not None and (len(width) != 2 or min(width) < 1):
-            raise ValueError(
-                f"widths[{name!r}] is {width!r}: give two whole numbers, 1 or more, or None"
-            )
-    return {name: widths[name] for name in CONVOLUTIONS}
+    return {name: _check_width(f"widths[{name!r}]", widths[name]) for name in CONVOLUTIONS}
+
+
+def _check_width(name: str, width: Any) -> Width | None:
+    if width is None:
+        return None
+    if not isinstance(width, (list, tuple)) or len(width) != 2:
+        raise ValueError(f"{name} is {shown(width)}: give two whole numbers, 1 or more, or None")
+    return check_whole(name, width[0]), check_whole(name, width[1])

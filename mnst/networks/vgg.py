@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mnst.backend import keras
+from mnst.checks import check_path, shown
 from mnst.errors import WeightsError
 from mnst.networks.lite import Width, read_lite
 from mnst.networks.weights import KerasFile, LiteFile, WeightsSource
@@ -115,6 +116,7 @@ class VGG:
 
         Raises:
             ValueError: If the file is another network's, by its ending.
+            TypeError: If `weights` is no path.
             FileNotFoundError: If a named file isn't there.
 
         Example:
@@ -122,12 +124,13 @@ class VGG:
             >>> get_backbone("vgg19-lite").find_weights().origin
             'embedded'
         """
-        small = weights is not None and Path(weights).suffix == ".npz"
+        weights = None if weights is None else check_path("weights", weights)
+        small = weights is not None and weights.suffix == ".npz"
         if small and self.fallback is not None:
             return self.fallback.find_weights(weights)
         if weights is not None and small != (self.widths is not None):
             raise ValueError(
-                f"weights is {Path(weights).name}, but backbone is {self.name!r}: Keras' weights "
+                f"weights is {weights.name}, but backbone is {self.name!r}: Keras' weights "
                 f"end in .h5, those of mnst.distill in .npz"
             )
         source = self.weights.find(dataclasses.replace(self, fallback=None), weights)
@@ -200,9 +203,12 @@ def select_layers(
     Raises:
         ValueError: If one is unknown, or there is none.
     """
-    wanted, known = set(names), tuple(known)
-    if unknown := sorted(wanted.difference(known)):
-        raise ValueError(f"{has_none} {unknown[0]!r}: {advice}")
+    try:
+        wanted, known = set([names] if isinstance(names, str) else names), tuple(known)
+    except TypeError:
+        raise ValueError(f"layers is {shown(names)}: give a list of names") from None
+    if unknown := sorted(map(shown, wanted.difference(known))):
+        raise ValueError(f"{has_none} {unknown[0]}: {advice}")
     if not wanted:
         raise ValueError(f"no layer was named: give at least one, such as {known[0]}")
     return tuple(name for name in known if name in wanted)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mnst import images
 from mnst.backend import keras
+from mnst.checks import user_path
 from mnst.errors import WeightsError, calls_within_mnst, one_line
 from mnst.images import file_digest, sha256
 
@@ -171,7 +172,7 @@ class KerasFile:
     @property
     def cached(self) -> Path:
         """Where Keras' cache has the file, or would have it."""
-        home = images.user_path(os.environ.get("KERAS_HOME") or "~/.keras")
+        home = user_path(os.environ.get("KERAS_HOME") or "~/.keras")
         return home / "models" / self.address.rpartition("/")[2]
 
     @property
@@ -258,7 +259,7 @@ class LiteFile:
 
 def _existing_file(path: str | os.PathLike[str], named_by: str, hint: str = "") -> Path:
     """Returns the path of a file that the user named; its absence is no reason to look further."""
-    found = images.user_path(path)
+    found = user_path(path)
     try:
         images.open_file(found).close()
     except OSError as error:

@@ -9,6 +9,8 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mnst.checks import check_number, shown
+
 # Shares written as decimals, such as (0.33, 0.33, 0.34), may miss 1 by their rounding.
 _SUM_TOLERANCE = 1e-6
 
@@ -45,7 +47,7 @@ def style_shares(gamma: float | Sequence[float] | None, styles: int) -> tuple[fl
     if gamma is None:
         return (1 / styles,) * styles
     if not isinstance(gamma, Iterable):
-        return _two_shares(float(gamma), styles)
+        return _two_shares(gamma, styles)
     shares = _floats("gamma", gamma)
     if len(shares) != styles:
         raise ValueError(f"gamma has {len(shares)} shares for {styles} styles: give one for each")
@@ -59,8 +61,7 @@ def style_shares(gamma: float | Sequence[float] | None, styles: int) -> tuple[fl
 
 
 def _two_shares(gamma: float, styles: int) -> tuple[float, ...]:
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma is {gamma:g}: give a number between 0 and 1")
+    gamma = check_number("gamma", gamma, lambda share: 0 <= share <= 1, "between 0 and 1")
     if styles == 1 and gamma == 1:
         return (1.0,)
     if styles != 2:
@@ -89,7 +90,7 @@ def style_sigmas(sigma: Sequence[float] | None, styles: int) -> tuple[float, ...
     if sigma is None:
         return (1.0,) * styles
     if not isinstance(sigma, Iterable):
-        raise ValueError(f"sigma is one number, {sigma}: give one for each style, as in 1, 1.9")
+        raise ValueError(f"sigma is {shown(sigma)}: give a number for each style, as in 1, 1.9")
     sigmas = _floats("sigma", sigma)
     if len(sigmas) != styles:
         raise ValueError(f"sigma has {len(sigmas)} numbers for {styles} styles: give one for each")
@@ -110,12 +111,15 @@ def relative_improvement(start: Sequence[float], final: Sequence[float]) -> tupl
     Returns:
         One number per style; inf where the final loss is 0, nan where both are 0.
 
+    Raises:
+        ValueError: If these aren't numbers, as many of one as of the other.
+
     Example:
         >>> import mnst
         >>> mnst.relative_improvement([8.0, 6.0], [2.0, 3.0])
         (4.0, 2.0)
     """
-    return tuple(_ratio(a, b) for a, b in zip(start, final, strict=True))
+    return tuple(_ratio(a, b) for a, b in _pairs(start, final))
 
 
 def loss_ratio(start: Sequence[float], final: Sequence[float]) -> tuple[float, ...]:
@@ -128,12 +132,24 @@ def loss_ratio(start: Sequence[float], final: Sequence[float]) -> tuple[float, .
     Returns:
         One number per style: the inverse of `relative_improvement`.
 
+    Raises:
+        ValueError: If these aren't numbers, as many of one as of the other.
+
     Example:
         >>> import mnst
         >>> mnst.loss_ratio([8.0, 6.0], [2.0, 3.0])
         (0.25, 0.5)
     """
-    return tuple(_ratio(b, a) for a, b in zip(start, final, strict=True))
+    return tuple(_ratio(b, a) for a, b in _pairs(start, final))
+
+
+def _pairs(start: Sequence[float], final: Sequence[float]) -> list[tuple[float, float]]:
+    before, after = _floats("start", start), _floats("final", final)
+    if len(before) != len(after):
+        raise ValueError(
+            f"start has {len(before)} losses and final {len(after)}: give one of each for a style"
+        )
+    return list(zip(before, after, strict=True))
 
 
 def _ratio(numerator: float, denominator: float) -> float:
@@ -144,9 +160,12 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 def _floats(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
     try:
-        return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {values!r}: give a number for each style") from None
+        numbers = list(values)
+        if not any(isinstance(number, (bool, str, bytes)) for number in numbers):
+            return tuple(map(float, numbers))
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise ValueError(f"{name} is {shown(values)}: give a number for each style")
 
 
 def _listed(values: Sequence[float]) -> str:

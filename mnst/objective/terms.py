@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from mnst.backend import tf
-from mnst.checks import check_choice, check_number
+from mnst.checks import check_choice, check_number, settle, shown
 from mnst.objective.regions import Regions, region_strengths
 
 Tensor = Any
@@ -143,10 +143,11 @@ class Term:
     over_tiles: ClassVar[Literal["add", "join", "refuse"]] = "add"
 
     def __post_init__(self) -> None:
-        check_number("weight", self.weight, lambda value: value >= 0, "0 or more")
+        weight = check_number("weight", self.weight, lambda value: value >= 0, "0 or more")
+        settle(self, weight=weight)
         check_choice("over_tiles", self.over_tiles, ("add", "join", "refuse"))
         if "layers" in (field.name for field in fields(self)):
-            object.__setattr__(self, "layers", weights_of(self.layers))  # type: ignore[attr-defined]
+            settle(self, layers=weights_of(self.layers))  # type: ignore[attr-defined]
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -251,10 +252,15 @@ def weights_of(layers: Layers) -> tuple[tuple[str, float], ...]:
     Raises:
         ValueError: If there is no layer, or a weight is below 0.
     """
-    pairs = layers.items() if isinstance(layers, Mapping) else layers
-    weights = {str(layer): float(weight) for layer, weight in pairs}
+    try:
+        weights = dict(layers)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"layers is {shown(layers)}: give each one's weight, as in {{'block1_conv1': 1}}"
+        ) from None
     if not weights:
         raise ValueError("layers is empty: name at least one layer, as in {'block1_conv1': 1}")
-    for layer, weight in weights.items():
-        check_number(f"layers[{layer!r}]", weight, lambda value: value >= 0, "0 or more")
-    return tuple(weights.items())
+    return tuple(
+        (str(layer), check_number(f"layers[{layer!r}]", weight, lambda v: v >= 0, "0 or more"))
+        for layer, weight in weights.items()
+    )

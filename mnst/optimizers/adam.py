@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mnst.backend import keras, tf
-from mnst.checks import check_number, check_whole
+from mnst.checks import check_number, check_whole, settle
 from mnst.optimizers.base import OptimizerState, Tensor
 from mnst.optimizers.frequency import coarse_first, filtered
 
@@ -42,13 +43,17 @@ class Adam:
     arrays = 2  # its moments
 
     def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, lambda v: v > 0, "more than 0")
-        check_whole("decay_steps", self.decay_steps)
-        check_number("decay_rate", self.decay_rate, lambda v: 0 < v <= 1, "in (0, 1]")
-        for moment in ("beta_1", "beta_2"):
-            check_number(moment, getattr(self, moment), lambda v: 0 <= v < 1, "in [0, 1)")
-        check_number("epsilon", self.epsilon, lambda v: v > 0, "more than 0")
-        check_number("frequency_floor", self.frequency_floor, lambda v: v >= 0, "0 or more")
+        ranges: dict[str, tuple[Callable[[float], bool], str]] = {
+            "learning_rate": (lambda v: v > 0, "more than 0"),
+            "decay_rate": (lambda v: 0 < v <= 1, "in (0, 1]"),
+            "beta_1": (lambda v: 0 <= v < 1, "in [0, 1)"),
+            "beta_2": (lambda v: 0 <= v < 1, "in [0, 1)"),
+            "epsilon": (lambda v: v > 0, "more than 0"),
+            "frequency_floor": (lambda v: v >= 0, "0 or more"),
+        }
+        for field, of_field in ranges.items():
+            settle(self, **{field: check_number(field, getattr(self, field), *of_field)})
+        settle(self, decay_steps=check_whole("decay_steps", self.decay_steps))
 
     def start(self, image: Any) -> AdamState:
         """See `Optimizer`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnst.backend import tf
-from mnst.checks import check_number, check_whole
+from mnst.checks import check_number, check_whole, settle
 from mnst.optimizers.base import OptimizerState, Tensor
 from mnst.optimizers.frequency import coarse_first, filtered
 
@@ -34,8 +34,9 @@ class LBFGS:
 
     def __post_init__(self) -> None:
         for field in ("learning_rate", "frequency_floor"):
-            check_number(field, getattr(self, field), lambda value: value > 0, "more than 0")
-        check_whole("pairs", self.pairs)
+            value = check_number(field, getattr(self, field), lambda v: v > 0, "more than 0")
+            settle(self, **{field: value})
+        settle(self, pairs=check_whole("pairs", self.pairs))
 
     @property
     def arrays(self) -> int:

@@ -176,8 +176,14 @@ def calibrate(
         sigma, what is predicted with it, and the runs that were made.
 
     Raises:
-        ValueError: If an option is out of range, there are fewer than two styles, or the photo is
-            one of the styles already.
+        ValueError: If an option or a picture is out of range, there are fewer than two styles, or
+            the photo is one of the styles already.
+        TypeError: If a picture or an option is of another kind than it takes.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be downloaded or opened, or there can't be a folder for logs.
+        ImportError: If `log_dir` is given without TensorBoard.
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
+        DivergenceError: If a loss turns NaN or infinite.
 
     Example:
         >>> calibration = mnst.calibrate("photo.jpg", ["a.jpg", "b.jpg"])  # doctest: +SKIP
@@ -185,8 +191,8 @@ def calibrate(
         ((1.0, 1.897), 0.345)
     """
     check_choice("method", method, get_args(Method))
-    check_whole("refine", refine, 0)
-    check_number("tolerance", tolerance, lambda value: value > 0, "above 0")
+    refine = check_whole("refine", refine, 0)
+    tolerance = check_number("tolerance", tolerance, lambda value: value > 0, "above 0")
     if len(style_list(styles)) < 2:
         raise ValueError("calibration is between styles: give two or more")
     transfer, prepared = prepare(photo, styles, options)

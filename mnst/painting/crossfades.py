@@ -110,29 +110,36 @@ def crossfade(
         The frames; `save` writes them as GIF, WebP or MP4.
 
     Raises:
-        ValueError: If an option is out of range, or there are not two styles.
+        ValueError: If an option or a picture is out of range, or there are not two styles.
+        TypeError: If a picture or an option is of another kind than it takes.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be downloaded or opened, or there can't be a folder for logs.
+        ImportError: If `log_dir` is given without TensorBoard.
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
+        DivergenceError: If a loss turns NaN or infinite.
 
     Example:
         >>> mnst.crossfade("photo.jpg", ["a.jpg", "b.jpg"], sigma="auto").save("fade.gif")
         ... # doctest: +SKIP
     """
-    check_whole("frames", frames, 2)
-    check_whole("steps_between", steps_between)
+    frames = check_whole("frames", frames, 2)
+    steps_between = check_whole("steps_between", steps_between)
     style_shares(0.0, len(style_list(styles)))
-    gammas = np.linspace(0, 1, frames).tolist()
     recipe, calm = _calmed(get_recipe(options["recipe"]))
     transfer, options = prepare(photo, styles, {**options, "recipe": recipe})
     results: list[Result] = []
     of_next: dict[str, Any] = {}
-    for k, gamma in enumerate(gammas):
+    gammas: list[float] = []
+    for k in range(frames):
+        gammas.append(k / (frames - 1))
         of_run = those_of(RunOptions, in_folder(options, f"frame-{k + 1}"))
-        results.append(transfer.run(**{**of_run, "gamma": gamma, **of_next}))
+        results.append(transfer.run(**{**of_run, "gamma": gammas[-1], **of_next}))
         if not results[-1].completed:
             break
         of_next = {"steps": steps_between, "init": results[-1].image, "warm": calm}
     return Crossfade(
         frames=tuple(result.image for result in results),
-        gammas=tuple(gammas[: len(results)]),
+        gammas=tuple(gammas),
         relative_improvement=tuple(result.relative_improvement for result in results),
         steps=sum(result.history[-1].step for result in results),
     )

@@ -13,7 +13,9 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
-from mnst.checks import check_choice, check_whole
+import numpy as np
+
+from mnst.checks import check_choice, check_path, check_whole, shown
 from mnst.engine.devices import PRECISIONS
 from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
@@ -197,7 +199,7 @@ def check_scene(options: SceneOptions) -> Recipe:
 
     Raises:
         ValueError: If an option is out of range, or options don't go together.
-        TypeError: If the recipe is none.
+        TypeError: If an option is of another kind than it takes.
     """
     given = [name for name in ("keep", "only", "mask") if options[name] is not None]
     if len(given) > 1:
@@ -207,6 +209,12 @@ def check_scene(options: SceneOptions) -> Recipe:
         raise ValueError("style_masks take part in the loss: give localize='guided'")
     check_choice("precision", options["precision"], PRECISIONS)
     parse_memory(options["memory"])
+    check_whole("size", options["size"])
+    if options["weights"] is not None:
+        check_path("weights", options["weights"])
+    masks = options["style_masks"]
+    if masks is not None and not (isinstance(masks, (list, tuple)) or np.ndim(masks) == 3):
+        raise TypeError(f"style_masks is {shown(masks)}: give a list, a mask for each style")
     return get_recipe(options["recipe"])
 
 
@@ -215,18 +223,23 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
 
     Raises:
         ValueError: If an option is out of range.
+        TypeError: If an option is of another kind than it takes.
+        OSError: If there can't be a folder for logs.
+        ImportError: If `log_dir` is given without TensorBoard.
     """
     style_shares(options.get("gamma"), styles)
     sigma = options.get("sigma")
     if not isinstance(sigma, str):
         style_sigmas(sigma, styles)
     elif sigma != "auto":
-        raise ValueError(f"sigma is {sigma!r}: give 'auto', or a number for each style")
+        raise ValueError(f"sigma is {shown(sigma)}: give 'auto', or a number for each style")
     else:
         recipe.style.check_distances()
     check_whole("seed", options["seed"], 0)
     if options["preview"] is not None:
         check_whole("preview", options["preview"])
+    if options["callback"] is not None and not callable(options["callback"]):
+        raise TypeError(f"callback is {shown(options['callback'])}: give a function")
     if options["log_dir"] is not None:
         check_log_dir(options["log_dir"])
     return check_steps(options["steps"], recipe)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnst.engine.planning import duration, tiles_named
 from mnst.painting.options import PlanOptions, SceneOptions, check_scene, check_steps, those_of
-from mnst.painting.scene import open_scene
+from mnst.painting.scene import check_kept, open_scene
 from mnst.painting.signatures import takes
 
 if TYPE_CHECKING:
@@ -68,9 +68,11 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
         The plan; printed, it is three lines.
 
     Raises:
-        ValueError: If an option or the picture is out of range, or the memory too little.
-        FileNotFoundError: If the photo or the weights aren't there.
-        WeightsError: If the weights can't be had.
+        ValueError: If an option or a picture is out of range, or the memory too little.
+        TypeError: If a picture or an option is of another kind than it takes.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be downloaded or opened.
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
 
     Example:
         >>> import mnst
@@ -81,6 +83,7 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
     """
     given = photo if styles is None else styles
     recipe = check_steps(options["steps"], check_scene(those_of(SceneOptions, options)))
+    check_kept(options)
     unmasked = {**options, "recipe": recipe, "keep": None, "only": None}
     scene, _ = open_scene(photo, given, those_of(SceneOptions, unmasked))
     a_step = scene.seconds_a_step(*scene.networks())

@@ -39,11 +39,12 @@ class AsRead:
     name: str
 
 
-def read_once(source: Any, *, size: int | None) -> AsRead:
-    """Reads a picture, unless it is read already."""
+def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
+    """Reads a picture, unless it is read already; errors name the argument that it was."""
     if isinstance(source, AsRead):
         return source
-    return AsRead(images.load_image(source, size=size), images.describe(source))
+    name = images.name_of(argument, source)
+    return AsRead(images.load_image(source, size=size, name=name), name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +185,10 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     weights = backbone.find_weights(options["weights"])
     given = style_list(styles)
     style_shares(None, len(given))
-    content = _read(photo, options["size"], smallest)
-    pictures = [_read(style, options["size"], smallest) for style in given]
+    content = _read(photo, "photo", options["size"], smallest)
+    pictures = [
+        _read(style, f"styles[{k}]", options["size"], smallest) for k, style in enumerate(given)
+    ]
     cell = backbone.minimum_side(recipe.style.layer_names)
     regions, asked_to_keep = _find_regions(photo, content, len(given), options, cell)
 
@@ -255,9 +258,9 @@ def style_list(styles: Any) -> list[Any]:
     return list(styles) if isinstance(styles, (list, tuple)) else [styles]
 
 
-def _read(source: Any, size: int, smallest: int) -> np.ndarray:
+def _read(source: Any, argument: str, size: int, smallest: int) -> np.ndarray:
     """Reads a picture, and makes sure that the deepest layer can see it."""
-    read = read_once(source, size=size)
+    read = read_once(source, argument, size=size)
     height, width = read.pixels.shape[1:3]
     if min(height, width) < smallest:
         raise ValueError(

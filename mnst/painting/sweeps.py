@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnst import __version__, images
+from mnst.checks import check_folder
 from mnst.engine.trainer import StepRecord
 from mnst.errors import WeightsError, calls_within_mnst, one_line
 from mnst.images import sha256
@@ -172,11 +173,11 @@ def sweep(
     _check_executor(executor)
     if isinstance(gamma, (str, int, float)):
         raise ValueError(f"gamma is {gamma!r}: give a list of gammas, as in [0, 0.5, 1]")
+    place = None if folder is None else check_folder("folder", folder)
     gammas = [None] if gamma is None else list(gamma)
     recipes = _recipes(len(style_list(styles)), recipe, alpha_beta, gammas, options)
     shares = [_plain(share) for share in gammas]
     tasks = _tasks(photo, styles, recipes, shares, executor, options)
-    place = None if folder is None else images.user_path(folder)
     found = {} if place is None else _found(place, tasks)
     if options["progress"] and found:
         print(f"{len(found)} of {len(tasks)} runs are in {place} already", file=sys.stderr)
@@ -234,8 +235,12 @@ def _tasks(
     if not (photos and recipes and gammas):
         raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
     check_kept(options)
-    contents = [read_once(source, size=options["size"]) for source in photos]
-    pictures = [read_once(style, size=options["size"]) for style in style_list(styles)]
+    size = options["size"]
+    contents = [read_once(source, "photo", size=size) for source in photos]
+    pictures = [
+        read_once(style, f"styles[{k}]", size=size) for k, style in enumerate(style_list(styles))
+    ]
+    start = read_start(options["init"])
     masks = [
         _masks(source, content, len(pictures), options)
         for source, content in zip(photos, contents, strict=True)
@@ -245,7 +250,7 @@ def _tasks(
     settled = {
         **options,
         "backbone": weights.backbone,
-        "init": read_start(options["init"]),
+        "init": start,
         "steps": None,  # which the recipes have
     }
     kinds = {recipe.without_run_values(): recipe for recipe in recipes}.values()

@@ -13,6 +13,7 @@ import numpy as np
 
 from mnst import __version__, images
 from mnst.backend import keras, tf
+from mnst.checks import check_proportions
 from mnst.engine import devices, planning
 from mnst.engine.trainer import DivergenceError, StepRecord
 from mnst.errors import calls_within_mnst
@@ -64,6 +65,7 @@ class StyleTransfer:
 
     Raises:
         ValueError: If an option or a picture is out of range.
+        TypeError: If a picture or an option is of another kind than it takes.
         FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be downloaded or opened.
         WeightsError: If the weights or DeepLab can't be had, or don't fit.
@@ -253,14 +255,11 @@ class StyleTransfer:
         if isinstance(init, str) and init == "content":
             return self.scene.content, init
         if isinstance(init, str) and init == "noise":
-            noise = np.random.default_rng(seed).uniform(0, 255, self.scene.content.shape)
+            noise = np.random.default_rng(int(seed)).uniform(0, 255, self.scene.content.shape)
             return noise.astype(np.float32), init
         image = read_start(init).pixels
-        if abs(image.shape[1] * width - image.shape[2] * height) > max(image.shape[1:3]):
-            raise ValueError(
-                f"init is {image.shape[2]} x {image.shape[1]} pixels, but the picture will be "
-                f"{width} x {height}; give one of the same proportions, 'content' or 'noise'"
-            )
+        should = "give one of the same proportions, 'content' or 'noise'"
+        check_proportions("init", image.shape[1:3], (height, width), should)
         return images.resize_image(image, height, width), "image"
 
     @functools.cached_property
@@ -311,9 +310,10 @@ def stylize(photo: Any, styles: Any, **options: Unpack[StylizeOptions]) -> Resul
 
     Raises:
         ValueError: If an option or a picture is out of range.
-        TypeError: If a picture is none of the kinds above, or there is no such option.
+        TypeError: If a picture is none of the kinds above, an option is of another kind than it
+            takes, or there is no such option.
         FileNotFoundError: If a picture or the weights aren't there.
-        OSError: If a picture can't be downloaded or opened.
+        OSError: If a picture can't be downloaded or opened, or there can't be a folder for logs.
         ImportError: If `log_dir` is given without TensorBoard.
         WeightsError: If the weights or DeepLab can't be had, or don't fit.
         DivergenceError: If a loss turns NaN or infinite; its `result` has the best picture so far.
@@ -350,4 +350,4 @@ def read_start(init: Any) -> Any:
     """Returns what a run starts from: None, "content", "noise", or a picture, `AsRead`."""
     if init is None or (isinstance(init, str) and init in ("content", "noise")):
         return init
-    return read_once(init, size=None)
+    return read_once(init, "init", size=None)

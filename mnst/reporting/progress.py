@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from mnst import images
 from mnst.backend import tf
-from mnst.errors import calls_within_mnst, one_line
+from mnst.checks import check_folder
+from mnst.errors import LISTENER, calls_within_mnst, one_line, tell
 
 if TYPE_CHECKING:
     from mnst.engine.trainer import StepRecord
@@ -126,16 +127,16 @@ class Progress:
 
     def __enter__(self) -> Progress:
         for line in self._heading:
-            print(line, file=sys.stderr, flush=True)
-        if sys.stderr.isatty() or "ipykernel" in sys.modules:
+            tell(line)
+        if LISTENER.isatty() or "ipykernel" in sys.modules:
             with warnings.catch_warnings():
                 # Without ipywidgets tqdm warns in a notebook, and draws its bar as text.
                 warnings.simplefilter("ignore")
                 from tqdm.auto import tqdm
 
                 # Asked here, since tqdm draws nothing on a terminal that reports no width.
-                columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
-                self._bar = tqdm(total=self._steps, unit="step", file=sys.stderr, ncols=columns)
+                columns = shutil.get_terminal_size().columns if LISTENER.isatty() else None
+                self._bar = tqdm(total=self._steps, unit="step", file=LISTENER, ncols=columns)
         return self
 
     def __call__(self, record: StepRecord) -> None:
@@ -146,11 +147,7 @@ class Progress:
             self._bar.set_postfix(losses, refresh=False)
         elif self._is_due(record.step):
             listed = "  ".join(f"{name} {value}" for name, value in losses.items())
-            print(
-                f"step {record.step}/{self._steps}  {record.seconds:.1f} s  {listed}",
-                file=sys.stderr,
-                flush=True,
-            )
+            tell(f"step {record.step}/{self._steps}  {record.seconds:.1f} s  {listed}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
@@ -277,18 +274,15 @@ def check_log_dir(folder: str | os.PathLike[str]) -> Path:
     """Returns where logs would be written, or raises what stands against it.
 
     Raises:
+        ValueError: If the path is empty.
+        TypeError: If it is no path.
         OSError: If there is a file of that name, or the folder can't be made.
         ImportError: If TensorBoard isn't installed, through which TensorFlow writes them.
-        ValueError: If it is no path.
     """
-    if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
-        raise ValueError(f"log_dir is {folder!r}: give the path of a folder")
     try:
         import tensorboard  # noqa: F401
     except ImportError:
         raise ImportError("log_dir needs TensorBoard: pip install tensorboard") from None
-    path = images.user_path(folder)
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{path}: is a file; give a folder for the logs")
+    path = check_folder("log_dir", folder)
     path.mkdir(parents=True, exist_ok=True)
     return path

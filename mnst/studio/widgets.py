@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnst import images
+from mnst.checks import user_path
 from mnst.errors import one_line
 from mnst.painting.options import StudioOptions
 from mnst.painting.result import Result
@@ -417,7 +418,7 @@ class Crossfader:
         if self.result is None:
             return
         try:
-            place = _free(images.user_path(self._place.value))
+            place = _free(user_path(self._place.value))
             self.result.save(place)
         except Exception as error:
             self._stage.failed(one_line(error))
