@@ -1,16 +1,19 @@
 """The command line: `mnst stylize`, `calibrate`, `sweep`, `crossfade`, `figures`, and more.
 
-Bad input ends in one line on standard error and exit code 2, never in a traceback.
+Bad input ends in one line on standard error and exit code 2, never in a traceback, unless one is
+asked for by `--traceback`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import os
 import platform
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -20,12 +23,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mnst import __version__, figures, images, paintings
-from mnst.checks import user_path
+from mnst.checks import check_folder, did_you_mean, shown
 from mnst.engine import devices
-from mnst.errors import WeightsError, one_line
+from mnst.errors import LISTENER, WeightsError, one_line, tell
 from mnst.masks import Classes
 from mnst.masks.models import find_model
-from mnst.masks.segmentation import Segmentation, segment
+from mnst.masks.segmentation import Segmentation, check_feather, segment
+from mnst.masks.selection import check_classes
 from mnst.networks import VGG19, get_backbone
 from mnst.networks.distillation import distill
 from mnst.objective.mixing import style_shares
@@ -49,7 +53,9 @@ def _numbers(text: str) -> float | list[float]:
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: give numbers, as in 0.5,0.3,0.2") from None
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)}: give numbers, as in 0.5,0.3,0.2"
+        ) from None
     return values if "," in text else values[0]
 
 
@@ -66,7 +72,7 @@ def _gammas(text: str) -> list[float] | list[list[float]]:
 
 def _classes(text: str) -> list[str | int]:
     """Reads "person,15" as names of classes and numbers of labels."""
-    return [int(part) if part.isdecimal() else part for part in text.split(",")]
+    return [int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in text.split(",")]
 
 
 def _sigma(text: str) -> list[float] | str:
@@ -114,9 +120,36 @@ _NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "preview", "style_masks", "w
 
 
 class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and what may have been meant."""
+
     def error(self, message: str) -> NoReturn:
         """Ends with one line, without the usage that argparse puts above it."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+        tell(f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help")
+        sys.exit(BAD_INPUT)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuses what is not known here, rather than to hand it up to where no option is known."""
+        for each in args or ():
+            if re.fullmatch("--.*=--", each, re.DOTALL):  # argparse would take it for an empty list
+                self.error(f"argument {each[:-3]}: expected one argument")
+        known, others = super().parse_known_args(args, namespace)
+        if others:
+            option = others[0].partition("=")[0]
+            meant = did_you_mean(option, self._option_string_actions) if option[:1] == "-" else ""
+            self.error(f"unrecognized arguments: {' '.join(others)}{meant}")
+        return known, others
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(
+                action,
+                f"invalid choice: {value!r}: give one of {', '.join(action.choices)}"
+                f"{did_you_mean(value, list(action.choices))}",
+            )
+
+
+class _OutputError(Exception):
+    """Standard output can't be written."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -126,19 +159,29 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mnst {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for_all = _Parser(add_help=False)
+    for_all.add_argument(
+        "--traceback", action="store_true", help="if it fails, show where in the program, too"
+    )
 
-    command = commands.add_parser("stylize", help="paint a photo in one or more styles")
+    command = commands.add_parser(
+        "stylize", parents=[for_all], help="paint a photo in one or more styles"
+    )
     _add_pictures(command)
     _add_output(command, f"where to write the picture: {', '.join(images.FORMATS)}")
     _add_options(command, stylize)
     command.set_defaults(run=_stylize)
 
-    command = commands.add_parser("calibrate", help="find the sigma that makes gamma linear")
+    command = commands.add_parser(
+        "calibrate", parents=[for_all], help="find the sigma that makes gamma linear"
+    )
     _add_pictures(command)
     _add_options(command, calibrate)
     command.set_defaults(run=_calibrate)
 
-    command = commands.add_parser("sweep", help="paint for many gammas or ratios alpha/beta")
+    command = commands.add_parser(
+        "sweep", parents=[for_all], help="paint for many gammas or ratios alpha/beta"
+    )
     _add_pictures(command)
     _add_options(
         command,
@@ -151,19 +194,25 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_sweep)
 
-    command = commands.add_parser("crossfade", help="animate from style 2 to style 1")
+    command = commands.add_parser(
+        "crossfade", parents=[for_all], help="animate from style 2 to style 1"
+    )
     _add_pictures(command)
     _add_output(command, "where to write the animation: .gif, .webp, .mp4")
     _add_options(command, crossfade)
     command.set_defaults(run=_crossfade)
 
-    command = commands.add_parser("plan", help="say what painting a photo would take")
+    command = commands.add_parser(
+        "plan", parents=[for_all], help="say what painting a photo would take"
+    )
     command.add_argument("photo", help="the content image: a path or an http(s) address")
     command.add_argument("styles", nargs="*", metavar="style", help="style images, if they matter")
     _add_options(command, plan)
     command.set_defaults(run=_plan)
 
-    command = commands.add_parser("segment", help="find people in a photo, and make masks")
+    command = commands.add_parser(
+        "segment", parents=[for_all], help="find people in a photo, and make masks"
+    )
     command.add_argument("photo", help="a path or an http(s) address")
     command.add_argument(
         "--keep", type=_classes, metavar="CLASS,..", help="write a mask that keeps these classes"
@@ -173,7 +222,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_options(command, Segmentation.mask)
     command.set_defaults(run=_segment)
 
-    command = commands.add_parser("figures", help="draw the article's or the paper's figures")
+    command = commands.add_parser(
+        "figures", parents=[for_all], help="draw the article's or the paper's figures"
+    )
     command.add_argument(
         "source",
         choices=("article", "paper", "localized"),
@@ -184,18 +235,24 @@ def build_parser() -> argparse.ArgumentParser:
     _add_options(command, figures.article, only=("folder", "size", "recipe", "steps", "progress"))
     command.set_defaults(run=_figures, folder="figures")
 
-    command = commands.add_parser("demo", help="paint a photo that is at hand in two styles")
+    command = commands.add_parser(
+        "demo", parents=[for_all], help="paint a photo that is at hand in two styles"
+    )
     command.add_argument("folder", nargs="?", default="demo", help="where to (default: demo)")
     of_demo = ("gamma", "steps", "backbone", "weights", "precision", "progress")
     _add_options(command, stylize, only=of_demo)
     command.set_defaults(run=_demo)
 
-    command = commands.add_parser("distill", help="train a small network of your own like VGG19")
+    command = commands.add_parser(
+        "distill", parents=[for_all], help="train a small network of your own like VGG19"
+    )
     command.add_argument("sources", nargs="+", metavar="folder", help="pictures to learn from")
     _add_options(command, distill, folder={"required": True})
     command.set_defaults(run=_distill)
 
-    command = commands.add_parser("app", help="play with the crossfader on a web page")
+    command = commands.add_parser(
+        "app", parents=[for_all], help="play with the crossfader on a web page"
+    )
     command.add_argument("--port", type=int, metavar="N", help="where to serve it, on 127.0.0.1")
     command.add_argument(
         "--browser",
@@ -205,7 +262,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_app)
 
-    command = commands.add_parser("info", help="say what mnst runs on here")
+    command = commands.add_parser("info", parents=[for_all], help="say what mnst runs on here")
     command.set_defaults(run=_info)
     return parser
 
@@ -249,32 +306,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process, if not given.
 
     Returns:
-        0; 1 if a run failed on its way; 2 for bad input; 130 if it was interrupted.
+        0; 1 if a run failed on its way, or what it found can't be printed; 2 for bad input; 130 if
+        it was interrupted.
     """
-    options = vars(build_parser().parse_args(arguments))
+    _open_closed_streams()
+    parser = build_parser()
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    try:
+        options = vars(parser.parse_args(given or ["--help"]))
+    except SystemExit:
+        with contextlib.suppress(_OutputError):  # of help, which is there to be read or not
+            _write("")
+        if given:
+            raise
+        return 0
     run: Callable[..., int] = options.pop("run")
+    traced: bool = options.pop("traceback")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        return _run(run, options)
+        return _run(run, options, traced)
 
 
-def _run(run: Callable[..., int], options: dict[str, Any]) -> int:
+def _run(run: Callable[..., int], options: dict[str, Any], traced: bool) -> int:
     """Runs a command; whatever it raises becomes one line and an exit code."""
     try:
         return run(**options)
-    except BrokenPipeError:
-        # Who reads our output has had enough, as `head` does; that is no error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, TypeError, OSError, ImportError, WeightsError) as error:
-        return _fail(one_line(error), BAD_INPUT)
-    except ArithmeticError as error:
-        return _fail(one_line(error), FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted before there was a picture", INTERRUPTED)
     except Exception as error:
+        if traced:
+            traceback.print_exception(error, file=LISTENER)
+        if isinstance(error, (ValueError, TypeError, OSError, ImportError, WeightsError)):
+            return _fail(one_line(error), BAD_INPUT)
+        if isinstance(error, (ArithmeticError, _OutputError)):
+            return _fail(one_line(error), FAILED)
         # What nobody foresaw, such as a device out of memory.
         return _fail(f"{type(error).__name__}: {one_line(error)}", FAILED)
+
+
+def _open_closed_streams() -> None:
+    """Opens what was closed before the start, as by `2>&-`, on nothing.
+
+    Otherwise the next file that is opened, such as a picture, would get its number, and whatever
+    is said on standard error with it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115  (as long as the process)
+
+
+def _show(line: object) -> None:
+    """Prints a line of what was found; letters that the output's encoding lacks are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    _write(str(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _write(text: str) -> None:
+    """Writes to standard output now, since at its end Python reports failure in its own way."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader that has had enough, as `head` does, is no error.
+        if not isinstance(error, BrokenPipeError):
+            raise _OutputError(f"standard output can't be written ({error.strerror})") from None
 
 
 def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
@@ -288,16 +388,16 @@ def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
         if best is not None:
             partial = _partial(output)
             best.save(partial)
-            print(f"{partial}: the best picture before the run failed", file=sys.stderr)
+            tell(f"{partial}: the best picture before the run failed")
         raise
     written = output if result.completed else _partial(output)
     result.save(written)
-    print(f"{written}: {_summary(result)}")
+    _show(f"{written}: {_summary(result)}")
     return 0 if result.completed else INTERRUPTED
 
 
 def _plan(photo: str, styles: list[str], **options: Any) -> int:
-    print(plan(photo, styles or None, **options))
+    _show(plan(photo, styles or None, **options))
     return 0
 
 
@@ -306,17 +406,17 @@ def _calibrate(photo: str, styles: list[str], **options: Any) -> int:
     for run in calibration.runs:
         improved = ", ".join(f"{value:.4g}" for value in run.relative_improvement)
         tried = ", ".join(f"{value:.4g}" for value in run.sigma)
-        print(
+        _show(
             f"run with sigma {tried}: relative improvement {improved}, imbalance "
             f"{run.imbalance:.3f}, {run.steps} steps in {run.seconds:.0f} s"
         )
     equal = [1 / len(calibration.sigma)] * len(calibration.sigma)
     predicted = ", ".join(f"{value:.4g}" for value in calibration.predict(equal))
-    print(f"predicted relative improvement at equal shares: {predicted}")
+    _show(f"predicted relative improvement at equal shares: {predicted}")
     if calibration.converged is not None:
-        print(f"within the tolerance of {calibration.tolerance:g}: {calibration.converged}")
+        _show(f"within the tolerance of {calibration.tolerance:g}: {calibration.converged}")
     ended = "" if calibration.completed else ", the best when it was interrupted"
-    print(f"sigma {','.join(f'{value:.4g}' for value in calibration.sigma)}{ended}")
+    _show(f"sigma {','.join(f'{value:.4g}' for value in calibration.sigma)}{ended}")
     return 0 if calibration.completed else INTERRUPTED
 
 
@@ -325,7 +425,7 @@ def _sweep(photo: str, styles: list[str], **options: Any) -> int:
     folder = Path(options["folder"])
     failed = f", {len(runs.failures)} failed" if runs.failures else ""
     ended = "" if runs.completed else ", interrupted"
-    print(f"{len(runs)} runs in {folder}{failed}{ended}")
+    _show(f"{len(runs)} runs in {folder}{failed}{ended}")
     if not runs.completed:
         return INTERRUPTED
     return FAILED if runs.failures else 0
@@ -340,41 +440,47 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     written = output if completed else _partial(output)
     faded.save(written)
     ended = "" if completed else ", ended early"
-    print(f"{written}: {len(faded.frames)} frames, {faded.steps} steps{ended}")
+    _show(f"{written}: {len(faded.frames)} frames, {faded.steps} steps{ended}")
     return 0 if completed else INTERRUPTED
 
 
 def _segment(photo: str, keep: Classes | None, output: str | None, **options: Any) -> int:
     of_mask = {name: options.pop(name) for name in ("invert", "feather") if name in options}
+    if "feather" in of_mask:
+        check_feather(of_mask["feather"])
     if output is not None:
         images.check_output(output)
     elif keep is not None or of_mask:
         raise ValueError("a mask needs a place: give -o FILE")
     if keep is None and of_mask:
         raise ValueError(f"--{next(iter(of_mask))} is for masks: give --keep CLASS")
+    if keep is not None:
+        check_classes(keep, model=options.get("model"))
     found = segment(photo, **options)
     for name, share in found.classes.items():
-        print(f"{name:<16}{share:>7.2%}")
+        _show(f"{name:<16}{share:>7.2%}")
     if "person" in found.names and "person" not in found.classes and keep is None:
-        print("no person was found")
+        _show("no person was found")
     if output is not None and keep is not None:
         mask = found.mask(keep, **of_mask)
         images.save_image(output, images.to_uint8(255 * np.stack([mask[np.newaxis]] * 3, axis=-1)))
+        _show(f"{output}: a mask that keeps {mask.mean(dtype=np.float64):.2%} of the picture")
     elif output is not None:
         found.save(output)
+        _show(f"{output}: the photo, with its classes painted over it")
     return 0
 
 
 def _figures(source: str, photo: str | None, styles: list[str], folder: str, **options: Any) -> int:
     if photo is not None and len(styles) != 2:
         raise ValueError(f"{len(styles)} styles were given: give two, or no pictures at all")
-    place = Path(folder)
+    place = check_folder("folder", folder)
     make: Callable[..., Any] = getattr(figures, source)
     made = make(photo, styles or None, folder=place / source, **options)
     for path in made.save(place):
-        print(path)
+        _show(path)
     for claim in made.claims():
-        print(claim)
+        _show(claim)
     return 0
 
 
@@ -382,9 +488,9 @@ def _demo(folder: str, **options: Any) -> int:
     from matplotlib import cbook
     from matplotlib.figure import Figure
 
+    style_shares(options.get("gamma"), 2)
     styles = [paintings.swirls(), paintings.glass()]
-    style_shares(options.get("gamma"), len(styles))
-    place = user_path(folder)
+    place = check_folder("folder", folder)
     place.mkdir(parents=True, exist_ok=True)
     images.check_output(place / "painted.png")
     hopper = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
@@ -404,14 +510,14 @@ def _demo(folder: str, **options: Any) -> int:
     with images.replacing(place / "history.png") as file:
         figure.savefig(file, format="png", dpi=120)
     for name in (*written, "painted.png", "history.png"):
-        print(place / name)
-    print(_summary(result))
+        _show(place / name)
+    _show(_summary(result))
     return 0 if result.completed else INTERRUPTED
 
 
 def _distill(sources: list[str], folder: str, **options: Any) -> int:
     student = distill(sources, folder=folder, **options)
-    print(f"{student}: {student.stat().st_size / 1e6:.1f} MB")
+    _show(f"{student}: {student.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -425,18 +531,18 @@ def _app(port: int | None, browser: bool) -> int:
 def _info() -> int:
     for package in ("mnst", "tensorflow", "keras", "numpy", "pillow"):
         version = __version__ if package == "mnst" else metadata.version(package)
-        print(f"{package:<12}{version}")
-    print(f"{'python':<12}{platform.python_version()} on {platform.platform()}")
-    print(f"{'device':<12}{devices.device_name()}")
+        _show(f"{package:<12}{version}")
+    _show(f"{'python':<12}{platform.python_version()} on {platform.platform()}")
+    _show(f"{'device':<12}{devices.device_name()}")
     for gpu in devices.unused_gpus():
-        print(f"{'unused':<12}{gpu}: {devices.why_unused()}")
-    print(f"{'precision':<12}{devices.resolve_precision('auto')}")
+        _show(f"{'unused':<12}{gpu}: {devices.why_unused()}")
+    _show(f"{'precision':<12}{devices.resolve_precision('auto')}")
     source = get_backbone("auto").find_weights()
     where = "to be downloaded to" if source.origin == "download" else f"from {source.origin},"
-    print(f"{'weights':<12}{source.backbone.name} {where} {source.path}")
+    _show(f"{'weights':<12}{source.backbone.name} {where} {source.path}")
     if source.origin == "download":
-        print(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
-    print(f"{'deeplab':<12}{images.describe(find_model().address)}")
+        _show(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
+    _show(f"{'deeplab':<12}{images.describe(find_model().address)}")
     return 0
 
 
@@ -458,9 +564,9 @@ def _summary(result: Result) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"mnst: note: {message}", file=sys.stderr)
+    tell(f"mnst: note: {' '.join(str(message).split())}")
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"mnst: {message}", file=sys.stderr)
+    tell(f"mnst: {message}")
     return code

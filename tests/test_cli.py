@@ -1,9 +1,12 @@
 """The command line: what it refuses, what it writes, what it shows, how it ends."""
 
 import contextlib
+import errno
 import fcntl
+import io
 import os
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -164,10 +167,19 @@ def test_weights_that_the_variable_names_but_are_missing(refused, pictures, monk
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "required: COMMAND"),
-        (["paint"], "invalid choice: 'paint'"),
-        (["info", "more"], "unrecognized arguments: more"),
-        (["demo", "a.png"], "a.png: .*exists"),
+        (["paint"], "invalid choice: 'paint': give one of stylize, calibrate"),
+        (["stylise"], "invalid choice: 'stylise': .*; did you mean 'stylize'\\?"),
+        (["figures", "papers"], "invalid choice: 'papers': .*; did you mean 'paper'\\?"),
+        (
+            ["stylize", "a.png", "b.png", "-o", "c.png", "--gama=1"],
+            "--gama=1; did you mean '--gamma'",
+        ),
+        (["stylize", *GOOD.split(), "--recipe", "fst"], "'fst': .*; did you mean 'fast'\\?"),
+        (["info", "more"], "mnst info: unrecognized arguments: more"),
+        (["demo", "a.png"], "folder is a.png: a.png is no folder; give another"),
+        (["figures", "paper", "--folder", "a.png"], "folder is a.png: a.png is no folder"),
+        (["figures", "article", "--folder", "a.png/b"], "folder is a.png/b: a.png is no folder"),
+        (["sweep", "photo.png", "a.png", "--folder", ""], "folder is '': give a path"),
     ],
 )
 def test_bad_commands_are_refused_in_one_line(refused, folder, monkeypatch, arguments, reason):
@@ -464,3 +476,110 @@ def test_failed_run_is_one_line_and_exit_code_1(stylize, capfd):
     assert re.fullmatch(r"mnst: the total loss became inf after step 0; .*\n", shown.err)
     assert shown.out == ""
     assert not Path("out.png").exists()
+
+
+# What becomes of a run whose words nobody can read
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self):
+        self.write("")
+
+    def fileno(self):
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_run_ends_well_without_standard_error(stylize, monkeypatch, capsys, closed):
+    stream = Full()
+    if closed:
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert stylize() == 0
+    assert capsys.readouterr().out.startswith("out.png: 32 x 24 pixels")
+    assert pixels_of("out.png").shape == (24, 32, 3)
+
+
+def test_what_was_found_but_can_not_be_told_is_a_failure(stylize, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert stylize("--no-progress") == 1
+    said = "mnst: standard output can't be written (No space left on device)\n"
+    assert capsys.readouterr().err == said
+    assert pixels_of("out.png").shape == (24, 32, 3)
+
+
+def test_names_that_the_output_can_not_encode_are_escaped(stylize, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    for name, shown in (("k\u00e4fer.png", rb"k\xe4fer.png: "), ("\udcff.png", rb"\udcff.png: ")):
+        assert stylize("--no-progress", output=name) == 0
+        assert shown in stream.buffer.getvalue()
+        assert pixels_of(name).shape == (24, 32, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirections", "code"),
+    [
+        ("2>&-", 0),
+        ("2> >(exec 0<&-)", 0),
+        ("2>> full", 0),
+        (">&-", 0),
+        (">&- 2>&- <&-", 0),
+        ("| head -c0", 0),
+        (">> full", 1),  # the picture is there, but what is said of it is lost
+        (">> full 2>> full", 1),
+    ],
+)
+def test_a_process_saves_its_picture_whoever_listens(
+    pictures, random_weights, clean_environment, redirections, code
+):
+    """A file that has reached the limit of files' sizes stands for one on a full disk."""
+    Path("full").write_bytes(bytes(2**20))
+    command = [
+        *(sys.executable, "-m", "mnst", "stylize", *pictures, "-o", "out.png", "--steps", "1"),
+        *("--weights", str(random_weights)),
+    ]
+    script = f"ulimit -f 1024; {shlex.join(command)} {redirections}; exit ${{PIPESTATUS[0]}}"
+    finished = subprocess.run(
+        ["bash", "-c", script], env=clean_environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == code, finished.stderr
+    assert "Traceback" not in finished.stdout + finished.stderr
+    assert "Exception ignored" not in finished.stderr
+    assert pixels_of("out.png").shape == (24, 32, 3)
+
+
+def test_help_is_shown_whoever_listens():
+    script = f"{sys.executable} -m mnst stylize --help | head -c0; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_without_a_command_it_shows_what_there_is(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert re.match(r"usage: mnst .*\n", shown.out)
+    assert re.search(r"^ +stylize +paint a photo", shown.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in ("stylize", "distill", "figures"))])
+def test_help_shows_nothing_of_the_program(capsys, command):
+    with contextlib.suppress(SystemExit):
+        main([*command, "--help"])
+    assert not re.search(r"inspect\.|_empty|SUPPRESS|<class|\bNone\)", capsys.readouterr().out)
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(folder, monkeypatch, tripwire, capfd):
+    monkeypatch.chdir(folder)
+    assert main(["stylize", *GOOD.split(), "--gamma", "2", "--traceback"]) == 2
+    *traced, said = capfd.readouterr().err.splitlines()
+    assert traced[0] == "Traceback (most recent call last):"
+    assert "in style_shares" in "\n".join(traced)
+    assert said == "mnst: gamma is 2.0: give a number, between 0 and 1"

@@ -160,6 +160,7 @@ COMMANDS = {
     "segment": mnst.segment,
 }
 ONLY_IN_PYTHON = {"callback", "executor", "preview", "style_masks", "widths"}
+OF_ALL = ("help", "output", "traceback")
 OWN_OF_COMMANDS = {"segment": {"keep", "invert", "feather"}}  # of the mask that it writes
 SAID_OF_COMMANDS = {("sweep", "gamma")}  # how a list of lists is written
 
@@ -172,7 +173,7 @@ def shown_options(command, monkeypatch, capsys):
     # Behind the option, or in the line below where that is long.
     pattern = r"^ +(?:-\w(?: \w+)?, )?--([a-z-]+).*?(?:\n +|  +)(\S.*)$"
     found = re.findall(pattern, capsys.readouterr().out, re.MULTILINE)
-    return {name.replace("-", "_"): said for name, said in found if name not in ("help", "output")}
+    return {name.replace("-", "_"): said for name, said in found if name not in OF_ALL}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -547,7 +547,7 @@ def test_timeout_is_only_for_the_download(download):
 # Labels of a whole photo
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (37, 53), (200, 31), (31, 200)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (37, 53), (200, 31), (16, 20000)])
 def test_photos_of_any_shape(size):
     labels = labelling.label(toy, SIDE, scene(*size, person=np.s_[:, :]), background=True)
     assert labels.shape == size
@@ -770,6 +770,11 @@ def test_bad_feather(feather):
 # Masks of one's own
 
 
+def test_a_mask_smaller_than_the_picture_may_have_been_rounded_as_well():
+    small, large = (mnst.load_image(np.zeros((400, 605, 3), np.uint8), size=n) for n in (26, 205))
+    assert mnst.load_mask(small[0, ..., 0] / 255, *large.shape[1:3]).shape == large.shape[1:3]
+
+
 GREY = np.array([[0, 51, 255], [255, 102, 0]], np.uint8)
 
 
@@ -950,8 +955,15 @@ def test_command_prints_classes_and_writes_a_mask(photo, known, capfd):
     assert main(["segment", photo, "--keep", "person,dog", "-o", "mask.png", "--no-progress"]) == 0
     shown = capfd.readouterr()
     assert shown.err == ""
-    assert re.fullmatch(r"background +\d+\.\d\d%\nperson +.*%\ndog +.*%\n", shown.out)
+    *classes, written = shown.out.splitlines()
+    found_here = ("background", "person", "dog")
+    assert all(
+        re.match(rf"{name} +\d+\.\d\d%$", line)
+        for name, line in zip(found_here, classes, strict=True)
+    )
     found = mnst.segment(photo, progress=False)
+    share = found.mask(["person", "dog"]).mean(dtype=float)
+    assert written == f"mask.png: a mask that keeps {share:.2%} of the picture"
     with Image.open("mask.png") as image:
         expected = np.rint(255 * found.mask(["person", "dog"]))
         np.testing.assert_array_equal(np.asarray(image.convert("L")), expected)
@@ -968,7 +980,9 @@ def test_command_writes_other_masks_and_the_overlay(photo, known, capfd):
         np.testing.assert_array_equal(np.asarray(image)[..., 0] == 255, found.labels != PERSON)
     assert main(["segment", photo, "-o", "overlay.jpg"]) == 0
     assert Path("overlay.jpg").is_file()
-    assert capfd.readouterr().err.count("\n") == 2  # which model, twice
+    shown = capfd.readouterr()
+    assert shown.err.count("\n") == 2  # which model, twice
+    assert shown.out.endswith("\noverlay.jpg: the photo, with its classes painted over it\n")
 
 
 def test_command_says_that_there_is_nobody(known, tmp_path, capfd):
@@ -983,7 +997,9 @@ def test_command_notes_that_a_mask_is_empty(known, tmp_path, capfd):
     photo, mask = str(tmp_path / "empty.png"), str(tmp_path / "mask.png")
     Image.fromarray(scene(30, 40)).save(photo)
     assert main(["segment", photo, "--keep", "person", "-o", mask, "--no-progress"]) == 0
-    assert capfd.readouterr().err == "mnst: note: no person was found in the photo\n"
+    shown = capfd.readouterr()
+    assert shown.err == "mnst: note: no person was found in the photo\n"
+    assert shown.out.splitlines()[-1] == f"{mask}: a mask that keeps 0.00% of the picture"
 
 
 def test_command_has_the_functions_options(capsys):
@@ -996,7 +1012,7 @@ def test_command_has_the_functions_options(capsys):
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    assert options == keywords | {"keep", "output"}
+    assert options == keywords | {"keep", "output", "traceback"}
 
 
 @pytest.mark.parametrize(
@@ -1008,9 +1024,14 @@ def test_command_has_the_functions_options(capsys):
         ("--model no.tflite", "no.tflite: there is no such file"),
         ("--tiles 0", "tiles is 0"),
         ("--keep unicorn -o mask.png", "keep is 'unicorn'"),
+        ("--keep persn -o mask.png", "; did you mean 'person'?"),
+        ("--keep person --feather -1 -o mask.png", "feather is -1.0: give a number, 0 to 1e6"),
+        ("--keep person --feather 1e300 -o mask.png", "feather is 1e+300: give a number, 0 to 1e6"),
     ],
 )
-def test_command_refuses(photo, known, capfd, options, reason):
+def test_command_refuses(photo, known, capfd, monkeypatch, options, reason):
+    """Before the model is loaded, which takes seconds."""
+    monkeypatch.setattr(hub, "load", None)
     assert main(["segment", photo, "--no-progress", *options.split()]) == 2
     shown = capfd.readouterr()
     assert_says(shown.err.strip(), "mnst: ", reason)
