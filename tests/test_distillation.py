@@ -286,9 +286,12 @@ def test_a_folder_of_another_training_is_left_alone(fitted, pictures, random_wei
         ({"batch": 0}, "batch is 0: give a whole number, 1 or more"),
         ({"steps": -1}, "steps is -1: give a whole number, 0 or more"),
         ({"fit_crops": 0}, "fit_crops is 0"),
-        ({"learning_rate": 0}, "learning_rate is 0: give a number above 0"),
+        ({"learning_rate": 0}, "learning_rate is 0: give a number, more than 0"),
         ({"widths": {"block1_conv1": None}}, "widths differs from VGG19's convolutions in 'bl"),
-        ({"widths": {**LITE_WIDTHS, "block1_conv2": (0, 8)}}, r"widths\['block1_conv2'\] is \(0,"),
+        (
+            {"widths": {**LITE_WIDTHS, "block1_conv2": (0, 8)}},
+            r"widths\['block1_conv2'\] is 0: give",
+        ),
     ],
 )
 def test_bad_options_are_named(pictures, tmp_path, changes, message):
