@@ -220,8 +220,8 @@ class Trainer:
                 if step < steps:
                     corrects = self.surrogate is not None and step % self.recipe.correct_every == 0
                     if corrects:
-                        aims = self._correct(targets)
-                    image, measured = self.train_step(aims, tf.constant(not corrects))
+                        aims = _called(self._correct, targets)
+                    image, measured = _called(self.train_step, aims, tf.constant(not corrects))
                 else:
                     image, measured = self._finish(targets)
             record = StepRecord(
@@ -293,10 +293,22 @@ class Trainer:
 
     def _finish(self, targets: Targets) -> tuple[Tensor, Measured]:
         """Measures the last picture, or the one before, if that is what the optimiser prefers."""
-        image, measured = self.measure(targets)
+        image, measured = _called(self.measure, targets)
         if self.optimizer.takes_back(float(measured.objective)):
-            image, measured = self.measure(targets)
+            image, measured = _called(self.measure, targets)
         return image, measured
+
+
+def _called(function: Callable[..., Any], *given: Any) -> Any:
+    """Calls a function that may be compiled; for what it has not been given before, it is traced.
+
+    That is done ahead, since TensorFlow warns of calls that have to be traced again and again, and
+    another number of styles or regions is no mistake.
+    """
+    trace = getattr(function, "get_concrete_function", None)
+    if trace is not None:
+        trace(*given)
+    return function(*given)
 
 
 def _checked(measured: Measured, step: int, best: StepRecord | None) -> dict[str, float]:
