@@ -73,6 +73,14 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111, Path's raises where there is no home
 
 
+def check_list(name: str, value: Any, of: str, least: int = 1) -> list[Any]:
+    """Returns a list that is long enough, given one, a tuple or an array; `of` says of what."""
+    several = isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0
+    if not several or len(value) < least:
+        raise ValueError(f"{name} is {shown(value)}: give a list of {of}")
+    return list(value)
+
+
 def check_path(name: str, value: Any) -> Path:
     """Returns a path, given one or its text; see `user_path`."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):

@@ -21,6 +21,7 @@ def faded(scene):
     return mnst.crossfade(photo, styles, frames=5, steps_between=2, sigma="auto", **options)
 
 
+@pytest.mark.slow
 def test_frames_go_from_style_2_to_style_1(faded, scene):
     photo, styles, options = scene
     assert faded.gammas == (0, 0.25, 0.5, 0.75, 1)

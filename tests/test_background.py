@@ -89,6 +89,7 @@ def test_a_preview_is_shown_as_it_grows(crossfader, view):
     assert view.seen[-1] == ("resting",)
 
 
+@pytest.mark.slow
 def test_a_position_continues_from_the_nearest_that_is_painted(crossfader, view):
     for gamma in (0, 1):
         preview(crossfader, at(gamma))

@@ -49,6 +49,7 @@ def check_path(painter, ours, *, apart):
         assert np.abs(painter.picture() - after.image).mean() < apart
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_tutorials_way_takes_mnsts_path(scene, ours):
     check_path(maker(Way("tutorial", styles=2), scene)(), ours, apart=0.002)

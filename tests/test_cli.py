@@ -316,6 +316,7 @@ def fake_gpu(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
+@pytest.mark.slow
 def test_a_process_shows_plain_lines(pictures, random_weights, clean_environment):
     finished = subprocess.run(
         [
@@ -400,6 +401,7 @@ def test_version_from_the_installed_command():
 # How it ends
 
 
+@pytest.mark.slow
 def test_interrupt_keeps_the_picture_so_far_beside_a_finished_one(pictures, clean_environment):
     Path("out.png").write_bytes(b"finished before")
     # Python leaves SIGINT ignored where a shell in the background started the tests.

@@ -414,6 +414,7 @@ def test_the_paper_s_localized_figures(scene, person, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "paper_9_guided.png"), made.guided.image)
 
 
+@pytest.mark.slow
 def test_localized_runs_are_made_as_in_the_paper(scene, person):
     """At alpha / beta = 1e-2 and gamma 0.2, from noise, with the paper's layers, in both ways."""
     photo, styles, options = scene

@@ -881,7 +881,6 @@ def test_command_knows_it_before_it_paints(tmp_path, refused):
         assert "WEBP holds at most 16383 pixels a side" in refused(command, *map(str, given))
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # is ours elsewhere
 def test_large_photo_is_no_bomb(photo, tmp_path, monkeypatch):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)

@@ -305,7 +305,7 @@ def test_commands_that_make_many_runs_keep(asked, folder, brief, capfd):
     [
         ("--keep unicorn", "keep is 'unicorn': deeplabv3-mobilenetv2 knows background, aeroplane"),
         ("--keep person --mask mask.png", "keep and mask were both given"),
-        ("--mask no.png", "mask (no.png): there is no such file"),
+        ("--mask no.png", "no.png: there is no such file"),
         ("--mask a.png", "mask (a.png) is 32 x 32 pixels, but the picture is 24 x 20"),
         ("--localize pasted", "localize is 'pasted'"),
     ],

@@ -80,5 +80,5 @@ def test_a_loss_of_zero_has_no_finite_improvement():
 
 
 def test_improvement_needs_as_many_losses_before_as_after():
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="start has 2 losses and final 1: give one of each"):
         relative_improvement([1.0, 2.0], [1.0])

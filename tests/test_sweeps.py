@@ -150,6 +150,7 @@ mnst.sweep(photo, [first, second], gamma=[k / 10 for k in range(11)], recipe=rec
 """
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(photo, styles, options, tmp_path):
     gammas = [k / 10 for k in range(11)]
     paths = [tmp_path / name for name in ("photo.png", "first.png", "second.png")]
@@ -315,7 +316,7 @@ def test_plots_hold_the_numbers(serial):
 
 @pytest.mark.parametrize("empty", ["gamma", "alpha_beta", "recipe"])
 def test_an_empty_list_is_named(photo, styles, options, empty):
-    with pytest.raises(ValueError, match="nothing to run"):
+    with pytest.raises(ValueError, match=rf"nothing to run|^{empty} is \[\]: give a list of"):
         mnst.sweep(photo, styles, **{**options, empty: []})
 
 
@@ -334,7 +335,7 @@ def test_three_styles_take_shares(photo, styles, options):
         ({"gamma": 0.5}, "give a list of gammas"),
         ({"gamma": [0.5, 2]}, "gamma is 2"),
         ({"sigma": "best"}, "sigma is 'best'"),
-        ({"alpha_beta": [-1]}, "alpha is -"),
+        ({"alpha_beta": [-1]}, r"alpha_beta\[0\] is -1"),
         ({"steps": 0}, "steps is 0"),
     ],
 )
@@ -458,7 +459,7 @@ def test_all_is_checked_before_the_first_run(photo, styles, options, tmp_path):
         pytest.fail("a run has begun")
 
     given = {"callback": never, "folder": tmp_path, **options}
-    with pytest.raises(ValueError, match=r"shape \(1, 9, 3\): 9 x 1 pixels .* is too small"):
+    with pytest.raises(ValueError, match=r"shape \(1, 9, 3\)\): 9 x 1 pixels .* too small"):
         mnst.sweep([photo, photo[:1, :9]], styles, **given)
     unknown = RECIPE.replace(content_layers={"block9_conv1": 1.0})
     with pytest.raises(ValueError, match="block9_conv1"):

@@ -190,6 +190,7 @@ def test_work_counts_what_the_convolutions_do(extractors):
     assert 1.5 * 1.4 < small.work(1600, 1600) < 1.5 * 1.9
 
 
+@pytest.mark.slow
 def test_a_run_in_tiles_takes_the_path_of_the_whole(extractors):
     """With a mask that keeps pixels, which a step mixes into picture and gradient."""
     content, recipe = picture(70, 101), mnst.ARTICLE.replace(epsilon=1e-3)
@@ -207,6 +208,7 @@ def test_a_run_in_tiles_takes_the_path_of_the_whole(extractors):
     assert np.abs(ends[0].image - content).mean() > 5
 
 
+@pytest.mark.slow
 def test_a_run_in_tiles_is_traced_once(extractors):
     """Though tiles differ in size, and whatever is run. Python is run when something is traced."""
     traced = []
@@ -239,6 +241,7 @@ def test_a_run_in_tiles_is_traced_once(extractors):
     assert (traced.count("see"), traced.count("update")) == (10, 1)
 
 
+@pytest.mark.slow
 def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypatch):
     photo, styles = picture(150, 211)[0].astype(np.uint8), [picture(200, 130, 1)[0]]
     whole = mnst.stylize(photo, styles, **options(random_weights, recipe=mnst.ARTICLE, steps=2))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mnst import images, paintings
-from mnst.checks import check_folder, check_number, shown, user_path
+from mnst.checks import check_folder, check_list, check_number, user_path
 from mnst.painting.scene import style_list
 from mnst.painting.sweep_result import Sweep
 
@@ -54,11 +54,11 @@ def with_defaults(photo: Any, styles: Any) -> tuple[Any, Any]:
 
 
 def check_gammas(gammas: Sequence[float]) -> None:
-    """Checks the gammas of all runs before the first of them; `check_list` says what it raises."""
-    check_list("gammas", gammas, lambda share: 0 <= share <= 1, "between 0 and 1")
+    """Checks the gammas of all runs before the first of them; see `check_numbers`."""
+    check_numbers("gammas", gammas, lambda share: 0 <= share <= 1, "between 0 and 1")
 
 
-def check_list(
+def check_numbers(
     name: str, values: Sequence[float], holds: Callable[[float], bool], should: str
 ) -> None:
     """Checks that there are two numbers or more, for each of which `holds` is true.
@@ -66,9 +66,7 @@ def check_list(
     Raises:
         ValueError: If that isn't so.
     """
-    if not (isinstance(values, (list, tuple)) or np.ndim(values) == 1) or len(values) < 2:
-        raise ValueError(f"{name} is {shown(values)}: give a list of two numbers or more")
-    for k, value in enumerate(values):
+    for k, value in enumerate(check_list(name, values, "two numbers or more", 2)):
         check_number(f"{name}[{k}]", value, holds, should)
 
 

@@ -18,7 +18,7 @@ from mnst.figures._common import (
     SIZE,
     Claim,
     check_gammas,
-    check_list,
+    check_numbers,
     in_two_rows,
     input_pictures,
     new_figure,
@@ -92,7 +92,7 @@ def paper(
     """
     photo, styles = with_defaults(photo, styles)
     check_gammas(gammas)
-    check_list("alpha_beta", alpha_beta, lambda ratio: ratio >= 0, "0 or more")
+    check_numbers("alpha_beta", alpha_beta, lambda ratio: ratio >= 0, "0 or more")
     style_shares(0.0, len(style_list(styles)))
     return PaperFigures(
         ratios=sweep(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import numbers
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
+from mnst.checks import check_whole
 from mnst.errors import calls_within_mnst
 from mnst.images.damage import check_before_decoding, check_decoded, libtiff_heard
 from mnst.images.downloading import download, is_address, without_password
@@ -91,9 +91,10 @@ def load_image(
         >>> mnst.load_image(np.zeros((300, 1024, 3), "uint8"), size=512).shape
         (1, 150, 512, 3)
     """
-    if size is not None and not _is_whole(size):
-        raise ValueError(f"size is {size!r}: give a whole number of pixels, 1 or more")
+    size = None if size is None else check_whole("size", size)
     name = name or describe(source)
+    if isinstance(source, str) and not source:
+        raise FileNotFoundError(f"{name}: is no path; give one")
     if isinstance(source, (str, os.PathLike, bytes, Image.Image)):
         pixels = _read(source, name, size)
     elif isinstance(source, np.ma.MaskedArray):
@@ -116,12 +117,6 @@ def _sides(height: float, width: float, size: int | None) -> tuple[int, int]:
     """Returns the sides of a picture whose long one is brought to `size`."""
     scale = 1.0 if size is None else size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _is_whole(size: Any) -> bool:
-    """True for whole numbers from 1 on; NaN and infinity have no remainder that equals 0."""
-    number = isinstance(size, numbers.Real) and not isinstance(size, bool)
-    return number and size >= 1 and size % 1 == 0
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -167,9 +162,8 @@ def describe(source: Any) -> str:
 
 def name_of(argument: str, source: Any) -> str:
     """Returns what to call a picture in errors: its path, or else its argument, and its kind."""
-    described = describe(source)
-    path = isinstance(source, (str, os.PathLike)) and described
-    return described if path else f"{argument} ({described})"
+    path = isinstance(source, (str, os.PathLike)) and os.fspath(source)
+    return describe(source) if path else f"{argument} ({describe(source)})"
 
 
 def _read(

@@ -74,8 +74,8 @@ def get_backbone(value: Any) -> Backbone:
             return dataclasses.replace(BACKBONES["vgg19"], fallback=BACKBONES["vgg19-lite"])
         if value in BACKBONES:
             return BACKBONES[value]
-    # Who has a Keras model has imported Keras.
-    elif "keras" in sys.modules and isinstance(value, keras.Model):
+    # Who has a Keras model has imported Keras, which is not imported for those who have none.
+    elif isinstance(value, getattr(sys.modules.get("keras"), "Model", ())):
         return KerasBackbone(value)
     if isinstance(value, Backbone) and not isinstance(value, type):
         return value

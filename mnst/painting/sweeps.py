@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnst import __version__, images
-from mnst.checks import check_folder
+from mnst.checks import check_folder, check_list, check_number, shown
 from mnst.engine.trainer import StepRecord
-from mnst.errors import WeightsError, calls_within_mnst, one_line
+from mnst.errors import WeightsError, calls_within_mnst, one_line, tell
 from mnst.images import sha256
 from mnst.masks.pixels import load_mask
 from mnst.masks.selection import find_mask
@@ -156,6 +156,7 @@ def sweep(
     Raises:
         ValueError: If an option or a picture is out of range, or the executor would fork
             TensorFlow.
+        TypeError: If a picture, a path or the executor is of another kind.
         FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be read, or the folder not be written to.
         WeightsError: If the weights or DeepLab can't be had, or don't fit.
@@ -171,16 +172,14 @@ def sweep(
         >>> sweep.plot_relative_improvement()  # doctest: +SKIP
     """
     _check_executor(executor)
-    if isinstance(gamma, (str, int, float)):
-        raise ValueError(f"gamma is {gamma!r}: give a list of gammas, as in [0, 0.5, 1]")
     place = None if folder is None else check_folder("folder", folder)
-    gammas = [None] if gamma is None else list(gamma)
+    gammas = [None] if gamma is None else check_list("gamma", gamma, "gammas, as in [0, 0.5, 1]")
     recipes = _recipes(len(style_list(styles)), recipe, alpha_beta, gammas, options)
     shares = [_plain(share) for share in gammas]
     tasks = _tasks(photo, styles, recipes, shares, executor, options)
     found = {} if place is None else _found(place, tasks)
     if options["progress"] and found:
-        print(f"{len(found)} of {len(tasks)} runs are in {place} already", file=sys.stderr)
+        tell(f"{len(found)} of {len(tasks)} runs are in {place} already")
     todo = {index: task for index, task in enumerate(tasks) if index not in found}
     painted, errors, completed = _painted(todo, place, executor, options["progress"])
     results = found | painted
@@ -220,6 +219,8 @@ def _recipes(
     chosen = [check_steps(options["steps"], each) for each in chosen]
     if alpha_beta is None:
         return chosen
+    for k, ratio in enumerate(check_list("alpha_beta", alpha_beta, "ratios, as in [1e-6, 1e-5]")):
+        check_number(f"alpha_beta[{k}]", ratio, lambda value: value >= 0, "0 or more")
     return [each.replace(alpha=ratio * each.beta) for each in chosen for ratio in alpha_beta]
 
 
@@ -293,7 +294,8 @@ def _precision(scenes: Sequence[tuple[Any, ...]], executor: Executor | None) -> 
 
 
 def _open(content: AsRead, styles: list[AsRead], options: SceneOptions) -> str:
-    return open_scene(content, styles, options).precision
+    scene, _ = open_scene(content, styles, options)
+    return scene.precision
 
 
 def _masks(photo: Any, content: AsRead, styles: int, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,7 +336,7 @@ def _painted(
                 _save_run(place, todo[index], outcome)
             painted[index] = outcome
             if progress and executor is not None:
-                print(f"run {len(painted)} of {len(todo)} is done", file=sys.stderr)
+                tell(f"run {len(painted)} of {len(todo)} is done")
     except KeyboardInterrupt:
         return painted, errors, False
     return painted, errors, True
@@ -346,7 +348,7 @@ def _paint_here(
     worker = _Worker()
     for place, (index, task) in enumerate(todo.items(), start=1):
         if progress:
-            print(f"run {place} of {len(todo)}: {task.stem}", file=sys.stderr)
+            tell(f"run {place} of {len(todo)}: {task.stem}")
         yield index, _outcome(functools.partial(worker, task, progress=progress))
 
 
@@ -390,7 +392,7 @@ def _outcome(run: Callable[[], Result]) -> Result | Exception:
 def _check_executor(executor: Executor | None) -> None:
     """A fork of a process in which TensorFlow runs hangs at its first operation."""
     if executor is not None and not isinstance(executor, Executor):
-        raise ValueError(f"executor is {executor!r}: give one of concurrent.futures")
+        raise ValueError(f"executor is {shown(executor)}: give one of concurrent.futures")
     if isinstance(executor, ProcessPoolExecutor) and "tensorflow" in sys.modules:
         context = getattr(executor, "_mp_context", None) or multiprocessing.get_context()
         if context.get_start_method() == "fork":

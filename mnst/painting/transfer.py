@@ -79,6 +79,12 @@ class StyleTransfer:
     def __init__(self, photo: Any, styles: Any, **options: Unpack[SceneOptions]) -> None:
         scene, pictures = open_scene(photo, styles, options)
         self.scene = scene
+        if all(np.array_equal(style, scene.content) for style in pictures):
+            warnings.warn(
+                "the photo is its only style: there is nothing to improve, and relative "
+                "improvement is 0 or no number",
+                stacklevel=calls_within_mnst() + 1,
+            )
         self._running = threading.Lock()
         self._trainer = borrow_trainer(self, scene.trainer_kind, scene.make_trainer)
         see = self._trainer.evaluator.statistics
@@ -87,12 +93,6 @@ class StyleTransfer:
         seen = (see(pictures.pop(0)) for _ in range(scene.styles))
         self._styles = style_targets(seen, self._photo, scene.recipe)
         self.start_losses = self._style_losses(self._photo)
-        if all(np.array_equal(style, scene.content) for style in scene.styles):
-            warnings.warn(
-                "the photo is its only style: there is nothing to improve, and relative "
-                "improvement is 0 or no number",
-                stacklevel=calls_within_mnst() + 1,
-            )
 
     @takes(RunOptions)
     def run(

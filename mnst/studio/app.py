@@ -11,12 +11,13 @@ import logging
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import webbrowser
 from pathlib import Path
 from typing import Any
+
+from mnst.errors import tell
 
 NOTEBOOK = Path(__file__).with_name("app.ipynb")
 """The page, as a notebook."""
@@ -52,7 +53,7 @@ def serve(*, port: int | None = None, browser: bool = True) -> None:
         # It warns of timeouts that Jupyter chooses.
         logging.getLogger("tornado").setLevel(logging.ERROR)
         address = f"http://{ADDRESS}:{chosen}/{secret}/"
-        print(f"{address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        tell(f"{address}  (Ctrl-C ends it)")
         if browser:
             _open_browser(address, Path(folder, "open.html"))
         server.start()

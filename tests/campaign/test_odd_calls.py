@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scenes import PHOTO, STYLES
 
 import mnst
-from mnst import backend, figures
+from mnst import backend, figures, images
 from mnst.engine.planning import parse_memory
 from mnst.masks import hub, models
 from mnst.objective.mixing import style_shares, style_sigmas
@@ -27,7 +27,7 @@ MASK = np.ones((4, 6))
 
 
 class Loaded(BaseException):
-    """TensorFlow or a model would be loaded: all that was given has been taken."""
+    """TensorFlow, weights or a model would be loaded: all that was given has been taken."""
 
 
 class Breaks:
@@ -73,6 +73,7 @@ CALLS = {
     mnst.stylize: OF_PAINTING,
     mnst.calibrate: OF_PAINTING,
     mnst.crossfade: OF_PAINTING,
+    mnst.sweep: OF_PAINTING,
     mnst.plan: OF_PAINTING,
     mnst.StyleTransfer: OF_PAINTING,
     figures.article: OF_PAINTING,
@@ -147,6 +148,7 @@ def call(tmp_path, monkeypatch, clean_environment, capfd):
         raise Loaded
 
     monkeypatch.setattr(hub, "load", load)
+    monkeypatch.setattr(images, "download_into", load)
     for module in (backend.keras, backend.tf):
         monkeypatch.setattr(module, "_load", load)
 
@@ -157,8 +159,9 @@ def call(tmp_path, monkeypatch, clean_environment, capfd):
             outcome = "taken"
         except documented(function) as error:
             said = str(error)
-            quoted = isinstance(ODD[kind], str) and ODD[kind] and ODD[kind] in said
-            said = said.replace(ODD[kind], "PATH") if quoted else said
+            text = ODD[kind] if isinstance(ODD[kind], str) else ""
+            quoted = text and (text in said or repr(text) in said)
+            said = said.replace(text, "PATH") if quoted else said
             if len(said.splitlines()) != 1 or len(said) > 3000:
                 return f"{len(said.splitlines())} lines, {len(said)} letters: {said[:200]!r}"
             if not quoted and not re.search(rf"\b({SAID.get(name, name)})", said):

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnst import cli
+from mnst import cli, images
 from mnst.masks import hub, models
 
 ODD = (
@@ -140,6 +140,7 @@ def run(folder, capfd, monkeypatch):
         raise Loaded
 
     monkeypatch.setattr(hub, "load", load)
+    monkeypatch.setattr(images, "download_into", load)
     # What takes longer than a refusal.
     monkeypatch.setattr(cli, "build_parser", lambda: PARSER)
     for name in ("swirls", "glass"):
