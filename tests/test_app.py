@@ -1,6 +1,7 @@
 """What `mnst app` says before it serves, and who may do what with it then."""
 
 import json
+import logging
 import queue
 import re
 import socket
@@ -298,3 +299,18 @@ def test_nobody_else_on_the_machine_hears_what_a_kernel_says(site, page):
         answer_to(connection, "kernel_info_reply")
         assert listener.poll(1000) == 0
         connection.close()
+
+
+@pytest.mark.slow
+def test_python_keeps_no_logger_of_a_kernel():
+    pytest.importorskip("voila")
+    from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
+
+    from mnst.studio.server import Kernels, Server
+
+    def make_kernel():
+        assert ServerKernelManager(parent=kernels).event_logger
+        return len(logging.root.manager.loggerDict)
+
+    kernels = Kernels(parent=Server())
+    assert make_kernel() == make_kernel() == make_kernel()

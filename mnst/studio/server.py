@@ -13,11 +13,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jupyter_events import EventLogger
 from jupyter_server import CallContext
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado import web
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
+from traitlets import Instance
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
@@ -214,6 +216,10 @@ _IN_PLACE_OF = {
 
 class Server(Voila):
     """Serves one notebook, below a secret address."""
+
+    # Jupyter's managers look for it here. Without it every kernel has one of its own, whose logger
+    # Python's logging keeps for ever.
+    event_logger = Instance(EventLogger, ())
 
     def init_handlers(self) -> list[Any]:
         """Returns Voila's, with ours in the place of some, and none beyond the address."""
