@@ -9,9 +9,7 @@ from collections.abc import Callable, Collection
 from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 _TOO_MANY = 2**63  # for anything, and for what TensorFlow and files can hold
 

@@ -74,11 +74,9 @@ def check_place(path: str | os.PathLike[str]) -> Path:
     """
     try:
         return _place(path)
-    except OSError as error:
-        if error.errno is None:  # one of ours
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is None:  # one of ours
             raise
-        raise _unusable(path, error) from None
-    except ValueError as error:
         raise _unusable(path, error) from None
 
 
