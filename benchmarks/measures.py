@@ -98,16 +98,22 @@ def coherence(picture: np.ndarray, *, side: int = 8) -> float:
     return float(np.hypot(yy - xx, 2 * xy).sum() / max((yy + xx).sum(), 1e-6))
 
 
-def frame(picture: np.ndarray) -> dict[str, float]:
-    """Returns how much the rim differs from what lies behind it, in grey levels.
+def frame(picture: np.ndarray, photo: np.ndarray) -> dict[str, float]:
+    """Returns by how much more the rim differs from what lies behind it than in the photo.
 
-    Each ring of pixels of the rim is compared with as wide a band inside of it: its mean colour,
-    and its mean slope, which tells a busy or a flat rim. A frame goes round all sides. So their
-    mean is taken, in which most of what the picture shows there cancels out.
+    In grey levels; 0 is nowhere more. Each ring of pixels of the rim is compared with the band
+    inside of the rim: its mean colour, and its mean slope, which tells a busy or a flat one. A
+    frame goes round all sides. So their mean is taken, in which most of what the picture shows
+    there cancels out. Where no frame is, colours come to 1 or 2, and contrast to 0.7.
     """
-    sides = [_profile(np.rot90(picture, turn)) for turn in range(4)]
-    around = np.mean(sides, axis=0)
-    return {"colour": float(_rms(around[:, :3])), "contrast": float(_rms(around[:, 3]))}
+    more = (_rings(picture) - _rings(photo)).clip(0)
+    return {"colour": float(_rms(more[:, 0])), "contrast": float(_rms(more[:, 1]))}
+
+
+def _rings(picture: np.ndarray) -> np.ndarray:
+    """Returns how far each ring of the rim is from the band, in colour and contrast: [rings, 2]."""
+    around = np.mean([_profile(np.rot90(picture, turn)) for turn in range(4)], axis=0)
+    return np.stack([_rms(around[:, :3], axis=1), np.abs(around[:, 3])], axis=1)
 
 
 def _profile(picture: np.ndarray) -> np.ndarray:
@@ -137,5 +143,5 @@ def _luminance(picture: np.ndarray) -> np.ndarray:
     return picture @ np.array([0.299, 0.587, 0.114])
 
 
-def _rms(values: np.ndarray) -> np.floating:
-    return np.sqrt(np.mean(np.square(values)))
+def _rms(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    return np.sqrt(np.mean(np.square(values), axis=axis))

@@ -50,8 +50,8 @@ COLUMNS = {
     "content": "{:.3f}",
     "chequer": "{:.1f}",
     "coherence": "{:.3f}",
-    "frame_colour": "{:+.1f}",
-    "frame_contrast": "{:+.1f}",
+    "frame_colour": "{:.1f}",
+    "frame_contrast": "{:.1f}",
     "seen": "{:.2f}",
     "seconds": "{:.1f}",
 }
@@ -132,7 +132,10 @@ def find_pairs(options: argparse.Namespace) -> Iterator[Pair]:
         )
         if pair.photo is None or pair.painting is None:
             missing = photo_name if pair.photo is None else painting_name
-            print(f"{given} is left out: {missing} is in no folder that was given")
+            print(
+                f"{given} is left out: {missing} is in no folder that was given, and in no "
+                f"library that is installed"
+            )
         else:
             yield pair
 
@@ -174,18 +177,17 @@ class Judge:
         self.photo = photo
         self.manner = measures.manner(measures.look_at_scales(look, painting))
         self.structure = measures.structure(measures.look_at_scales(look, photo))
-        self.frame = measures.frame(photo)
         self.labels = label and label(photo)
 
     def __call__(self, picture: np.ndarray) -> dict[str, float | None]:
         """Returns all measures of a picture as large as the photo."""
         seen = measures.look_at_scales(self.look, picture)
-        frame = measures.frame(picture)
+        frame = measures.frame(picture, self.photo)
         return {
             "style": measures.style_distance(measures.manner(seen), self.manner),
             "content": measures.content_distance(measures.structure(seen), self.structure),
             **texture(picture),
-            **{f"frame_{kind}": frame[kind] - self.frame[kind] for kind in frame},
+            **{f"frame_{kind}": value for kind, value in frame.items()},
             "seen": self.label and measures.agreement(self.label(picture), self.labels),
         }
 
@@ -208,14 +210,15 @@ def paint(way: Way, pair: Pair, size: int, options: argparse.Namespace, *, timed
     What is timed is painted twice, and the second is: by then network and step are compiled.
     """
     path = path_of(way, pair, size, options)
-    asked = {**way.options, "size": size, "backbone": options.backbone, "steps": options.steps}
+    given = {**way.options, "size": size, "backbone": options.backbone, "steps": options.steps}
+    asked = {**given, "recipe": RECIPES[way.recipe].as_dict()}  # which may have changed since
     told = mnst.read_settings(path) if path.exists() and not options.again else {}
     if told.get("asked") == asked and (told["seconds"] or not timed):
         return
     seconds = []
     for _ in range(2 if timed else 1):
         began = time.perf_counter()
-        result = mnst.stylize(pair.photo, pair.painting, progress=False, **asked)
+        result = mnst.stylize(pair.photo, pair.painting, progress=False, **given)
         seconds.append(time.perf_counter() - began)
     told = {"asked": asked, "seconds": seconds[-1] if timed else None}
     mnst.save_image(path, result.image, {**result.settings, **told})
@@ -234,7 +237,7 @@ def paint_all(pairs: Sequence[Pair], options: argparse.Namespace) -> None:
 def seconds_told(path: Path) -> float | None:
     """Returns what a table in the folder's README has in the last column for a file, if any."""
     readme = path.with_name("README.md")
-    row = rf"^\|\s*{re.escape(path.name)}\s*\|.*\|\s*([\d.]+)[^|]*\|\s*$"
+    row = rf"^\|\s*{re.escape(path.name)}\s*\|(?:.*\|)?\s*([\d.]+)[^|]*\|\s*$"
     found = readme.exists() and re.search(row, readme.read_text(), re.MULTILINE)
     return float(found[1]) if found else None
 
@@ -310,7 +313,7 @@ def table(heading: str, rows: dict[str, dict], columns: dict[str, str]) -> str:
 def report(records: Sequence[dict], pairs: int) -> Iterator[str]:
     """Yields the tables: one of means for each size, and one of other tools' pictures."""
     for size, own in by_size(records).items():
-        heading = f"{size} pixels, mean of {pairs} pairs"
+        heading = f"{size} pixels, mean of {pairs} {'pair' if pairs == 1 else 'pairs'}"
         yield table(heading, means([r for r in own if r["kind"] != "peer"]), COLUMNS)
     peers = {
         f"{r['way']}, {r['photo']}, {r['painting']}, {r['size']}": r
@@ -440,12 +443,11 @@ def main() -> None:
         raise SystemExit("no pair is left: give --photos and --paintings, or other --pairs")
     paint_all(pairs, options)
     look = open_network(options.backbone)
-    records = [
-        record
-        for size in options.size
-        for pair in pairs
-        for record in measure(pair, size, look, options)
-    ]
+    records = []
+    for size in options.size:
+        for pair in pairs:
+            records += measure(pair, size, look, options)
+            print(f"{pair.name}_{size}: measured", flush=True)
     write(records, len(pairs), options)
 
 
