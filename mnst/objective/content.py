@@ -12,12 +12,15 @@ from mnst.objective.terms import Layers, Mix, Nest, Seen, Tensor, Term
 
 ContentReduction = Literal["mean", "half_sum"]
 
+_LEAST_DEVIATION = 0.05  # of all channels together
+_TINY = 1e-12
+
 
 class ContentTargets(NamedTuple):
     """What `Content` aims at.
 
     Attributes:
-        features: Layer to F(c), float32 [1, H, W, N].
+        features: Layer to F(c), float32 [1, H, W, N]; its channels normalized, if they are to be.
         painted: Layer to where the picture is painted at all, float32 [1, H, W]; empty without
             masks.
     """
@@ -34,10 +37,14 @@ class Content(Term):
         layers: Weight of each of the network's layers.
         reduction: "mean" of (F - P)^2 (article, tutorial), or "half_sum", 1/2 sum of it (paper,
             eq. 2).
+        normalized: Compare `normalized_channels`: which places have more of a feature than others,
+            not how much there is of it. A style that asks for more of a feature, or for less, then
+            stands against it no more.
     """
 
     layers: Layers
     reduction: ContentReduction = "mean"
+    normalized: bool = False
 
     name = "content"
     over_tiles = "join"
@@ -52,7 +59,7 @@ class Content(Term):
 
     def targets(self, photo: Seen, styles: Nest, mix: Mix) -> ContentTargets:
         """See `Term`."""
-        features = {layer: tf.cast(of, tf.float32) for layer, of in photo.values.items()}
+        features = self._compared(photo)
         levels = [] if mix.regions is None else halvings(mix.regions.painted[None])
         painted = {
             layer: tf.constant(as_seen(levels, *of.shape[1:3]), tf.float32)
@@ -63,10 +70,11 @@ class Content(Term):
 
     def loss(self, seen: Seen, targets: ContentTargets) -> Tensor:
         """See `Term`."""
+        features = self._compared(seen)
         of_layers = [
             weight
             * content_loss(
-                seen.values[layer],
+                features[layer],
                 targets.features[layer],
                 reduction=self.reduction,
                 region=targets.painted.get(layer),
@@ -77,11 +85,46 @@ class Content(Term):
 
     def corrected(self, targets: ContentTargets, full: Seen, small: Seen) -> ContentTargets:
         """See `Term`."""
-        features = {}
-        for layer, target in targets.features.items():
-            of_small, of_full = (tf.cast(seen.values[layer], tf.float32) for seen in (small, full))
-            features[layer] = target + (of_small - of_full)
+        of_small, of_full = self._compared(small), self._compared(full)
+        features = {
+            layer: target + (of_small[layer] - of_full[layer])
+            for layer, target in targets.features.items()
+        }
         return targets._replace(features=features)
+
+    def _compared(self, seen: Seen) -> dict[str, Tensor]:
+        """Returns each layer as it is compared, float32."""
+        return {
+            layer: normalized_channels(of) if self.normalized else tf.cast(of, tf.float32)
+            for layer, of in seen.values.items()
+        }
+
+
+def normalized_channels(features: Tensor) -> Tensor:
+    """Returns activations with the mean of each channel taken away, divided by its deviation.
+
+    To the deviation a twentieth of all channels' is added (their root mean square), so that a
+    channel which hardly ever answers is not made as loud as the others.
+
+    Args:
+        features: Activations [1, H, W, N], any float dtype.
+
+    Returns:
+        float32 [1, H, W, N].
+
+    Example:
+        >>> import numpy as np
+        >>> from mnst.objective.content import normalized_channels
+        >>> f = np.array([1, 3], "float32").reshape(1, 1, 2, 1)
+        >>> [round(value, 3) for value in normalized_channels(f).numpy().ravel().tolist()]
+        [-0.952, 0.952]
+    """
+    wide = tf.cast(features, tf.float32)
+    apart = wide - tf.reduce_mean(wide, axis=[1, 2], keepdims=True)
+    variance = tf.reduce_mean(tf.square(apart), axis=[1, 2], keepdims=True)
+    # Where all of it is 0 it stays so, and its root has a derivative.
+    common = tf.sqrt(tf.reduce_mean(variance) + _TINY)
+    return apart / (tf.sqrt(variance + _TINY) + _LEAST_DEVIATION * common)
 
 
 def content_loss(

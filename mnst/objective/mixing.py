@@ -180,18 +180,23 @@ def mixed_style_losses(shares: ArrayLike, distances: ArrayLike) -> np.ndarray:
 
         L_k = sum_j v_j D_jk - 1/2 sum_ij v_i v_j D_ij
 
-    For two styles that is L_1 = v_2^2 D and L_2 = v_1^2 D.
+    For two styles that is L_1 = v_2^2 D and L_2 = v_1^2 D. Where each loss L_k is in units of its
+    own style, all of L_k is measured by the D of these units.
 
     Args:
         shares: g_k * sigma_k, not negative, one per style.
-        distances: D, [K, K]: the style loss of style j's Gram matrices against style k's.
+        distances: D, [K, K]: the style loss of style j's Gram matrices against style k's; or
+            [K, K, K], a D for each k.
 
     Returns:
         float64 [K].
     """
     v = np.asarray(shares, np.float64) / np.sum(shares)
     between = np.asarray(distances, np.float64)
-    losses: np.ndarray = between @ v - v @ between @ v / 2
+    in_units_of = (
+        between if between.ndim == 3 else np.broadcast_to(between, (len(v), *between.shape))
+    )
+    losses: np.ndarray = np.einsum("kkj,j->k", in_units_of, v) - (in_units_of @ v) @ v / 2
     return losses
 
 
@@ -207,7 +212,7 @@ def predicted_improvement(
     Args:
         shares: g_k * sigma_k, one per style.
         start: L_style_k(c), the style losses of the content image.
-        distances: Between the styles, [K, K].
+        distances: Between the styles, [K, K] or [K, K, K].
 
     Returns:
         One number per style; inf for a style that has all the share.
@@ -216,14 +221,18 @@ def predicted_improvement(
     return relative_improvement(tuple(start), tuple(final.tolist()))
 
 
-def crossing(start: Sequence[float], sigma: Sequence[float]) -> float:
+def crossing(
+    start: Sequence[float], sigma: Sequence[float], distances: ArrayLike | None = None
+) -> float:
     """Returns the gamma at which two styles are predicted to improve equally.
 
-    RI_1 / RI_2 = (L_1(c) / L_2(c)) * (gamma sigma_1 / ((1 - gamma) sigma_2))^2 is 1 there.
+    RI_1 / RI_2 = (L_1(c) / L_2(c)) * (gamma sigma_1 / ((1 - gamma) sigma_2))^2 is 1 there, where
+    the distance between the styles is the same in both losses; else it is divided by their ratio.
 
     Args:
         start: L_style_k(c), the two style losses of the content image.
         sigma: The two calibration weights.
+        distances: Between the styles, [2, 2] or [2, 2, 2]; None is the same in both losses.
 
     Example:
         >>> from mnst.objective.mixing import crossing
@@ -232,7 +241,9 @@ def crossing(start: Sequence[float], sigma: Sequence[float]) -> float:
         >>> round(crossing([3.6, 1.0], [1, 3.6]), 3)  # and 0.64 with the ratio unrooted
         0.655
     """
-    return 1 / (1 + math.sqrt(start[0] / start[1]) * sigma[0] / sigma[1])
+    between = np.ones((2, 2, 2)) if distances is None else np.asarray(distances, np.float64)
+    first, second = (between[0, 1],) * 2 if between.ndim == 2 else between[:, 0, 1]
+    return float(1 / (1 + math.sqrt(start[0] / first / (start[1] / second)) * sigma[0] / sigma[1]))
 
 
 def closed_form_sigma(start: Sequence[float], distances: ArrayLike) -> tuple[float, ...]:
@@ -241,15 +252,17 @@ def closed_form_sigma(start: Sequence[float], distances: ArrayLike) -> tuple[flo
     The weighted mean of the styles' Gram matrices shall be equally near to all of them, each
     distance in units of its own start loss. For two styles that is
 
-        sigma_2 / sigma_1 = sqrt(L_1(c) / L_2(c)),
+        sigma_2 / sigma_1 = sqrt((L_1(c) / D_1) / (L_2(c) / D_2)),
 
-    the square root that the article found by trying. For more, the shares v of the nearest such
+    D_k being the distance between the styles in units of the k-th loss: with Gram matrices it is
+    the same for both, and leaves sqrt(L_1(c) / L_2(c)), the square root that the article found by
+    trying. For more, the shares v of the nearest such
     point are found by raising the share of every style that is too far by the square root of how
     much; for two styles a single turn arrives.
 
     Args:
         start: L_style_k(c), the style losses of the content image, above 0.
-        distances: Between the styles, [K, K], symmetric, 0 on the diagonal.
+        distances: Between the styles, [K, K] or [K, K, K], symmetric, 0 on the diagonal.
 
     Returns:
         One number per style, the first one 1. Where some style is nearer than the others even

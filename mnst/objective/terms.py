@@ -217,7 +217,8 @@ class Term:
     def distances(self, styles: Nest, photo: Seen) -> Tensor:
         """Returns how far every style is from every other, as a style term's loss has it.
 
-        What sigma's closed form rests on: float32 [K, K], symmetric, 0 on the diagonal.
+        What sigma's closed form rests on: float32 [K, K], symmetric, 0 on the diagonal. Where a
+        style's loss is in units of its own, [K, K, K]: such a matrix in the units of each style.
 
         Args:
             styles: From `style_target`, stacked.
