@@ -17,6 +17,7 @@ ROOMS = (
     "networks",
     "objective",
     "optimizers",
+    "pyramid",
     "recipes",
     "engine",
     "reporting",

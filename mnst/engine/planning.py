@@ -119,7 +119,7 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     """
     process = 0 if devices.uses_gpu() else PROCESS
     pixels, value = height * width, _BYTES[load.precision]
-    process += load.styles + 3 * 4 * load.arrays * pixels
+    process += load.styles + kept_bytes(height, width, load)
     of_masks = _OF_MASKED * load.masked
     if tile is None:
         return round(process + (value.whole * load.activations + of_masks) * pixels)
@@ -127,6 +127,11 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     of_tile = math.prod(math.ceil(side / math.ceil(side / tile)) for side in (height, width))
     of_values = value.picture * pixels + value.tile * of_tile
     return round(process + of_values * load.activations + of_masks * of_tile)
+
+
+def kept_bytes(height: int, width: int, load: Load) -> int:
+    """Returns the bytes that an optimiser keeps of a picture, from its first step to its last."""
+    return 3 * 4 * load.arrays * height * width
 
 
 def find_tile(height: int, width: int, load: Load, limit: int) -> int | None:
@@ -145,40 +150,44 @@ def find_tile(height: int, width: int, load: Load, limit: int) -> int | None:
     )
 
 
-def seconds_a_step(
-    extractor: Any,
-    surrogate: Any,
-    recipe: Recipe,
-    height: int,
-    width: int,
-    *,
-    tile: int | None,
-    smallest: int,
-) -> float:
-    """Estimates the seconds of a step, from those of a small picture's.
+class Pace:
+    """How fast a network and a recipe are on this machine: timed on a small picture.
 
     Args:
         extractor: As the `Trainer` has it, and so are those that follow.
         surrogate: Or None.
         recipe: Losses and optimiser.
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
-        tile: Side of its tiles; None is as a whole.
+        side: The long side of the picture, in pixels: the small one is no larger.
         smallest: The shortest side that the network can see.
     """
-    side = max(min(_PROBE, height, width), smallest)
-    trainer = Trainer(extractor, recipe, side, side, surrogate=surrogate)
-    picture = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
-    seen = trainer.evaluator.statistics(picture)
-    styles = style_targets([seen], seen, recipe)
-    targets = make_targets(seen, styles, recipe, gamma=[1], sigma=[1])
-    # One step compiles; then as many as hold one correction of a surrogate, if there is one.
-    cycle = 2 if surrogate is None else recipe.correct_every
-    ends = [record.seconds for record in trainer.run(picture, targets, steps=cycle + 2)]
-    whole = (ends[cycle + 1] - ends[1]) / cycle * height * width / side**2
-    if tile is None:
-        return whole
-    return whole * Tiled(extractor, recipe, tile=tile).work(height, width)
+
+    def __init__(
+        self, extractor: Any, surrogate: Any, recipe: Recipe, side: int, smallest: int
+    ) -> None:
+        self._extractor, self._recipe = extractor, recipe
+        side = max(min(_PROBE, side), smallest)
+        trainer = Trainer(extractor, recipe, side, side, surrogate=surrogate)
+        picture = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
+        seen = trainer.evaluator.statistics(picture)
+        styles = style_targets([seen], seen, recipe)
+        targets = make_targets(seen, styles, recipe, gamma=[1], sigma=[1])
+        # One step compiles; then as many as hold one correction of a surrogate, if there is one.
+        cycle = 2 if surrogate is None else recipe.correct_every
+        ends = [record.seconds for record in trainer.run(picture, targets, steps=cycle + 2)]
+        self._of_pixel = (ends[cycle + 1] - ends[1]) / cycle / side**2
+
+    def seconds_a_step(self, height: int, width: int, *, tile: int | None) -> float:
+        """Estimates the seconds of a step.
+
+        Args:
+            height: Of what is painted, in pixels.
+            width: Of what is painted, in pixels.
+            tile: Side of its tiles; None is as a whole.
+        """
+        whole = self._of_pixel * height * width
+        if tile is None:
+            return whole
+        return whole * Tiled(self._extractor, self._recipe, tile=tile).work(height, width)
 
 
 def duration(seconds: float) -> str:

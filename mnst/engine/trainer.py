@@ -36,6 +36,8 @@ class StepRecord:
             this very picture. The style losses are L_style_k, without gamma, sigma and beta.
         learning_rate: That of the step which led here; of the first step, at the start.
         seconds: Since the run began.
+        size: The long side of the picture, in pixels: coarse to fine, it grows in a run. Losses
+            are of the picture in that size.
         image: The picture, float32 [1, H, W, 3], 0..255. Who keeps a record keeps its picture;
             `numbers()` is the record without it.
     """
@@ -44,6 +46,7 @@ class StepRecord:
     losses: dict[str, float]
     learning_rate: float
     seconds: float
+    size: int
     image: Tensor | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def with_image(self, image: Tensor | None) -> StepRecord:
@@ -135,13 +138,12 @@ class Trainer:
 
         >>> recipe = mnst.ARTICLE  # doctest: +SKIP
         >>> extractor = mnst.vgg_layers(recipe.layers)  # doctest: +SKIP
-        >>> photo, painting = (  # doctest: +SKIP
-        ...     mnst.statistics(extractor(image), recipe) for image in (content, style)
-        ... )
+        >>> trainer = mnst.Trainer(extractor, recipe, *content.shape[1:3])  # doctest: +SKIP
+        >>> photo, painting = map(trainer.evaluator.statistics, (content, style))
+        ... # doctest: +SKIP
         >>> styles = mnst.style_targets([painting], photo, recipe)  # doctest: +SKIP
         >>> targets = mnst.make_targets(photo, styles, recipe, gamma=[1], sigma=[1])
         ... # doctest: +SKIP
-        >>> trainer = mnst.Trainer(extractor, recipe, *content.shape[1:3])  # doctest: +SKIP
         >>> for record in trainer.run(content, targets, steps=100):  # doctest: +SKIP
         ...     print(record.step, record.losses["total"])
     """
@@ -184,7 +186,13 @@ class Trainer:
             self._correct = self._corrected_targets
 
     def run(
-        self, start: Any, targets: Targets, *, steps: int, warm: int = 0
+        self,
+        start: Any,
+        targets: Targets,
+        *,
+        steps: int,
+        warm: int = 0,
+        before: Trainer | None = None,
     ) -> Iterator[StepRecord]:
         """Yields the record of the start and of every step: `steps` + 1 records.
 
@@ -200,6 +208,8 @@ class Trainer:
             warm: Go on where the optimiser stands, as if after so many steps, rather than afresh:
                 what it remembers stays, and its learning rate is that of this step. For targets
                 that change little, as between the frames of a crossfade.
+            before: Go on where the optimiser of this trainer stands, one of another size, with what
+                can be taken over from it.
 
         Raises:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
@@ -209,7 +219,11 @@ class Trainer:
         with self._changing:
             self._run = run
             self.image.assign(start)
-            self.optimizer.begin(warm)
+            if before is None:
+                self.optimizer.begin(warm)
+            else:
+                self.optimizer.go_on_from(before.optimizer, warm)
+        first = 0 if before is None else -1  # of the step which led here: the last in that size
         best = None
         aims = targets
         began = time.perf_counter()
@@ -227,8 +241,9 @@ class Trainer:
             record = StepRecord(
                 step=step,
                 losses=_checked(measured, step, best),
-                learning_rate=self.optimizer.learning_rate(warm + max(step - 1, 0)),
+                learning_rate=self.optimizer.learning_rate(warm + max(step - 1, first)),
                 seconds=time.perf_counter() - began,
+                size=max(image.shape[1:3]),
                 image=image,
             )
             if best is None or record.losses["total"] < best.losses["total"]:

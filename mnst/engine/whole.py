@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -35,8 +36,9 @@ class Whole:
         self._recipe = recipe
         # Compiled, as the step is: op by op, bfloat16 activations are rounded more often, and the
         # content image would not have the features that the step sees. Styles of other sizes share
-        # a second tracing.
-        self._extract = tf.function(extractor, reduce_retracing=True)
+        # a second tracing. Through `partial`, since TensorFlow counts tracings by their code,
+        # and would warn of those for several sizes.
+        self._extract = tf.function(functools.partial(extractor), reduce_retracing=True)
 
     def statistics(self, image: Any, *, regions: Sequence[Tensor] = ()) -> Statistics:
         """See `Evaluator`."""

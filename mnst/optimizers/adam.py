@@ -94,6 +94,14 @@ class AdamState(OptimizerState):
                 variable.assign(keras.ops.zeros_like(variable))
         self._adam.iterations.assign(step)
 
+    def go_on_from(self, before: AdamState, step: int) -> None:
+        """See `OptimizerState`; the moments are enlarged, and the learning rate goes on falling."""
+        sides = self._image.shape[1:3]
+        for variable, of_before in zip(self._adam.variables, before._adam.variables, strict=True):
+            if variable.shape == self._image.shape:
+                variable.assign(tf.image.resize(of_before.value, sides))
+        self._adam.iterations.assign(step)
+
     def learning_rate(self, step: int) -> float:
         """See `OptimizerState`; of single pixels, at the most."""
         return float(self._schedule(step))

@@ -28,6 +28,17 @@ class OptimizerState(ABC):
     def begin(self, step: int) -> None:  # noqa: B027  (nothing, unless something is remembered)
         """Begins a run; as if after so many steps, if not 0, and then with what it remembers."""
 
+    def go_on_from(self, before: Any, step: int) -> None:
+        """Begins in another size, where an optimiser of the same kind has stopped.
+
+        Without a definition of its own it begins afresh.
+
+        Args:
+            before: That optimiser, an `OptimizerState` of the same kind, of a smaller picture.
+            step: How many steps the run has behind it.
+        """
+        self.begin(0)
+
     def takes_back(self, loss: float) -> bool:
         """Goes back to an earlier picture, and returns True, if the last was worse; at the end."""
         return False

@@ -1,0 +1,85 @@
+"""One run over several sizes: the loop of each, one after the other, as one row of records."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mnst import images
+from mnst.engine.margins import Margin
+from mnst.engine.trainer import DivergenceError, StepRecord, Trainer
+from mnst.objective.losses import Targets
+
+
+class Stage(NamedTuple):
+    """A size that a picture is painted in.
+
+    Attributes:
+        trainer: Paints it in that size.
+        targets: What it is measured against in that size.
+        steps: How many steps it gets, 1 or more.
+        margin: What is painted around it, and cut off.
+    """
+
+    trainer: Trainer
+    targets: Targets
+    steps: int
+    margin: Margin
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        height, width = self.margin.cut(self.trainer.image).shape[1:3]
+        return height, width
+
+
+def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[StepRecord]:
+    """Yields the record of the start and of every step: one more than there are steps in all.
+
+    What one size ends with, enlarged, is what the next begins with: the same record, of the larger
+    picture. An optimiser goes on in each size where its schedule stands, with what it can take
+    along; see `OptimizerState.go_on_from`.
+
+    Args:
+        stages: Coarse to fine.
+        start: The picture to begin with, [1, H, W, 3], 0..255, in any size.
+        warm: As in `Trainer.run`, of the first stage.
+
+    Raises:
+        DivergenceError: If a loss or a pixel is NaN or infinite; its step is that of all stages.
+        RuntimeError: If another run of one of the trainers has begun since.
+    """
+    began = time.perf_counter()
+    done, before, last = 0, None, None
+    for stage in stages:
+        start = stage.margin.around(images.resize_image(np.asarray(start), *stage.sides))
+        is_last = stage is stages[-1]
+        try:
+            for record in stage.trainer.run(
+                start, stage.targets, steps=stage.steps, warm=warm, before=before
+            ):
+                start = stage.margin.cut(record.image)
+                if record.step < stage.steps or is_last:
+                    seconds = time.perf_counter() - began
+                    last = _after(done, record, seconds, stage.margin)
+                    yield last
+        except DivergenceError as error:
+            best = error.best and _after(done, error.best, error.best.seconds, stage.margin)
+            raise DivergenceError(
+                done + error.step, error.term, error.value, best or last
+            ) from None
+        done += stage.steps
+        before, warm = stage.trainer, warm + stage.steps
+
+
+def _after(done: int, record: StepRecord, seconds: float, margin: Margin) -> StepRecord:
+    """Returns the record of a stage as one of the run, which has so many steps behind it."""
+    image = margin.cut(record.image)
+    size = max(image.shape[1:3])
+    return dataclasses.replace(
+        record, step=done + record.step, seconds=seconds, size=size, image=image
+    )
