@@ -35,8 +35,11 @@ from .painting.sweep_result import Sweep as Sweep
 from .painting.sweeps import sweep as sweep
 from .painting.transfer import StyleTransfer as StyleTransfer
 from .painting.transfer import stylize as stylize
+from .pyramid import Pyramid as Pyramid
 from .recipes import ARTICLE as ARTICLE
+from .recipes import DRAFT as DRAFT
 from .recipes import FAST as FAST
+from .recipes import FINE as FINE
 from .recipes import PAPER as PAPER
 from .recipes import TUTORIAL as TUTORIAL
 from .recipes import Recipe as Recipe

@@ -85,6 +85,8 @@ _READ: dict[str, dict[str, Any]] = {
     "gamma": {"type": _numbers, "metavar": "G"},
     "sigma": {"type": _sigma, "metavar": "S1,S2"},
     "recipe": {"metavar": "NAME[,FIELD=VALUE]"},
+    "strength": {"type": float, "metavar": "S"},
+    "style_size": {"type": _numbers, "metavar": "X"},
     "steps": {"type": int, "metavar": "N"},
     "size": {"type": int, "metavar": "PIXELS"},
     "init": {"metavar": "START"},
@@ -239,7 +241,16 @@ def build_parser() -> argparse.ArgumentParser:
         "demo", parents=[for_all], help="paint a photo that is at hand in two styles"
     )
     command.add_argument("folder", nargs="?", default="demo", help="where to (default: demo)")
-    of_demo = ("gamma", "steps", "backbone", "weights", "precision", "progress")
+    of_demo = (
+        "gamma",
+        "strength",
+        "recipe",
+        "steps",
+        "backbone",
+        "weights",
+        "precision",
+        "progress",
+    )
     _add_options(command, stylize, only=of_demo)
     command.set_defaults(run=_demo)
 

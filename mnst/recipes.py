@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
-from mnst.checks import check_choice, check_whole, did_you_mean, settle, shown
+import numpy as np
+
+from mnst.checks import check_choice, check_number, check_whole, did_you_mean, settle, shown
 from mnst.networks import BACKBONES
-from mnst.objective import PICTURE, TERMS, Content, Gram, Term
+from mnst.objective import PICTURE, TERMS, Content, Gram, Moments, Term
 from mnst.optimizers import LBFGS, OPTIMIZERS, Adam, Optimizer
+from mnst.pyramid import Pyramid
 
 # Short names of what is changed most, in the article's and the tutorial's words.
 _SHORT = {
@@ -19,6 +24,8 @@ _SHORT = {
     "beta": ("style", "weight"),
     "content_layers": ("content", "layers"),
     "style_layers": ("style", "layers"),
+    "smallest": ("pyramid", "smallest"),
+    "fall": ("pyramid", "fall"),
 }
 
 
@@ -50,8 +57,13 @@ class Recipe:
             backbone asks for; "none" is without one.
         correct_every: With a surrogate: the backbone looks at the picture after every so many
             steps.
+        pyramid: The sizes that a run goes through, coarse to fine; None is the picture's own alone.
+        margin: How many pixels are painted beyond each border and cut off, so that the picture has
+            no frame; see `mnst.engine.margins`. 0 is none, as in what is reproduced here.
+        strengths: alpha at strengths from 0, mostly the photo, to 1, mostly the painting, evenly
+            spaced; falling. Empty for a recipe whose alpha has no such range.
         init: What the picture starts as: "content" or "noise" (uniform white noise).
-        steps: How many steps a run takes.
+        steps: How many steps a run takes, over all sizes.
 
     Raises:
         ValueError: If a value is out of its range, or two terms have one name.
@@ -72,6 +84,9 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Adam)
     surrogate: str = "none"
     correct_every: int = 20
+    pyramid: Pyramid | None = None
+    margin: int = 0
+    strengths: tuple[float, ...] = ()
     init: Literal["content", "noise"] = "content"
     steps: int = 100
 
@@ -86,6 +101,8 @@ class Recipe:
         check_choice("init", self.init, ("content", "noise"))
         for name in ("correct_every", "steps"):
             settle(self, **{name: check_whole(name, getattr(self, name))})
+        settle(self, margin=check_whole("margin", self.margin, 0))
+        settle(self, strengths=_check_strengths(self.strengths))
         self._check_names()
         self._check_parts()
 
@@ -103,6 +120,10 @@ class Recipe:
             "optimizer": (
                 isinstance(self.optimizer, str) or hasattr(self.optimizer, "start"),
                 f"one of {', '.join(OPTIMIZERS)}, or an Optimizer",
+            ),
+            "pyramid": (
+                self.pyramid is None or isinstance(self.pyramid, Pyramid),
+                "a Pyramid, or None",
             ),
             "surrogate": (
                 isinstance(self.surrogate, str) or hasattr(self.surrogate, "find_weights"),
@@ -172,13 +193,40 @@ class Recipe:
         """Weight of the style term."""
         return self.style.weight
 
+    @property
+    def strength(self) -> float | None:
+        """How much of the painting there is, from 0 to 1; None if alpha is none of `strengths`."""
+        if not self.strengths or self.alpha <= 0:
+            return None
+        low, high = np.log(self.strengths[-1]) - 1e-9, np.log(self.strengths[0]) + 1e-9
+        if not low <= math.log(self.alpha) <= high:
+            return None
+        places = np.linspace(1, 0, len(self.strengths))
+        return float(np.interp(math.log(self.alpha), np.log(self.strengths[::-1]), places))
+
+    def alpha_at(self, strength: float) -> float:
+        """Returns the alpha of a strength; between those of `strengths`, geometrically.
+
+        Raises:
+            ValueError: If the recipe has no strengths, or it is not in 0..1.
+        """
+        if not self.strengths:
+            raise ValueError(
+                f"recipe {self.name!r} has no strength: give another recipe, such as 'fine', or "
+                f"change alpha"
+            )
+        check_number("strength", strength, lambda value: 0 <= value <= 1, "between 0 and 1")
+        places = np.linspace(0, 1, len(self.strengths))
+        return math.exp(np.interp(float(strength), places, np.log(self.strengths)))
+
     def replace(self, **changes: Any) -> Recipe:
         """Returns a copy with some values changed.
 
         Args:
             **changes: New values, by name: of fields; alpha, beta, content_layers and style_layers;
-                of the optimiser's fields, such as learning_rate; or the weight of a further term,
-                such as total_variation, which is added if it isn't there.
+                strength, which is another scale for alpha; smallest and fall of the pyramid, which
+                there then is; of the optimiser's fields, such as learning_rate; or the weight of a
+                further term, such as total_variation, which is added if it isn't there.
 
         Raises:
             TypeError: If there is no such name.
@@ -192,7 +240,12 @@ class Recipe:
 
     def _changed_part(self, name: str, value: Any) -> dict[str, Any]:
         """Returns the field that a value inside of a part belongs to, with the part changed."""
+        if name == "strength":
+            alpha = self.alpha_at(value)
+            return {"content": _with(self.content, "weight", alpha, name)}
         part, field = _SHORT.get(name, ("optimizer", name))
+        if part == "pyramid":
+            return {part: _with(self.pyramid or Pyramid(), field, value, name)}
         if field in _fields(getattr(self, part)):
             return {part: _with(getattr(self, part), field, value, name)}
         own = [term.name for term in self.terms]
@@ -204,7 +257,14 @@ class Recipe:
             return {"terms": tuple(changed)}
         if name in _NEED_A_WEIGHT_ALONE:
             return {"terms": (*self.terms, _with(TERMS[name](), "weight", value, name))}
-        known = [*_fields(self), *_SHORT, *_fields(self.optimizer), *own, *_NEED_A_WEIGHT_ALONE]
+        known = [
+            *_fields(self),
+            *_SHORT,
+            "strength",
+            *_fields(self.optimizer),
+            *own,
+            *_NEED_A_WEIGHT_ALONE,
+        ]
         raise TypeError(
             f"a recipe has no {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}"
         )
@@ -223,6 +283,7 @@ class Recipe:
             content=content,
             style=style,
             terms=tuple(terms),
+            strengths=(),
             init="content",
             steps=1,
         )
@@ -238,6 +299,7 @@ class Recipe:
             "terms": [term.as_dict() for term in self.terms],
             "optimizer": optimizer,
             "surrogate": getattr(self.surrogate, "name", self.surrogate),
+            "pyramid": None if self.pyramid is None else dataclasses.asdict(self.pyramid),
         }
         # Values of anybody's parts may be anything that can be hashed.
         plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
@@ -270,8 +332,26 @@ class Recipe:
                 "style": read(TERMS, values["style"]),
                 "terms": tuple(read(TERMS, term) for term in values["terms"]),
                 "optimizer": read(OPTIMIZERS, values["optimizer"]),
+                "pyramid": None if values["pyramid"] is None else Pyramid(**values["pyramid"]),
             }
         )
+
+
+def _check_strengths(strengths: Any) -> tuple[float, ...]:
+    """Returns alphas as a tuple of floats, if they are such as strengths are.
+
+    Raises:
+        ValueError: If they aren't.
+    """
+    wrong = f"strengths is {shown(strengths)}: give two or more alphas above 0 that fall, or none"
+    try:
+        alphas = tuple(map(float, strengths))
+    except (TypeError, ValueError):
+        raise ValueError(wrong) from None
+    falls = all(later < alpha for alpha, later in pairwise(alphas))
+    if alphas and not (len(alphas) > 1 and falls and alphas[-1] > 0 and alphas[0] < math.inf):
+        raise ValueError(wrong)
+    return alphas
 
 
 def _fields(part: Any) -> tuple[str, ...]:
@@ -305,7 +385,7 @@ ARTICLE: Recipe = Recipe(
     optimizer=Adam(learning_rate=12.0, decay_steps=100, decay_rate=0.6),
     steps=100,
 )
-"""The article's setup ("The Setup"); the default."""
+"""The article's setup ("The Setup")."""
 
 PAPER: Recipe = Recipe(
     name="paper",
@@ -334,11 +414,42 @@ FAST: Recipe = ARTICLE.replace(
     optimizer=LBFGS(learning_rate=4.0),
     surrogate="vgg19-lite",
     correct_every=20,
+    margin=8,
     steps=60,
 )
 """The article's losses, sooner: L-BFGS, and a small network that VGG19 corrects."""
 
-RECIPES = {recipe.name: recipe for recipe in (ARTICLE, PAPER, TUTORIAL, FAST)}
+FINE: Recipe = Recipe(
+    name="fine",
+    content=Content(layers={"block4_conv2": 1.0}, weight=10.0, normalized=True),
+    # Shallow layers come much nearer to their targets than deep ones: weighted so, all count.
+    style=Moments(
+        layers={
+            "block1_conv1": 30.0,
+            "block2_conv1": 20.0,
+            "block3_conv1": 10.0,
+            "block4_conv1": 2.0,
+            "block5_conv1": 0.5,
+        },
+    ),
+    optimizer=LBFGS(learning_rate=4.0),
+    surrogate="vgg19-lite",
+    correct_every=10,
+    pyramid=Pyramid(smallest=96, fall=0.6),
+    margin=8,
+    strengths=(1000.0, 200.0, 25.0, 2.5, 0.03),
+    steps=120,
+)
+"""The best pictures: means and covariances apart, without units, and coarse to fine; the default.
+
+Its losses, sizes and weights are our own; docs/howto/fine.md says what was tried, and how it
+compares.
+"""
+
+DRAFT: Recipe = FINE.replace(name="draft", correct_every=20, steps=50)
+"""`FINE` in a few seconds: for looking around."""
+
+RECIPES = {recipe.name: recipe for recipe in (FINE, DRAFT, FAST, ARTICLE, PAPER, TUTORIAL)}
 """The recipes by name, as the command line knows them."""
 
 
@@ -348,7 +459,7 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
     Args:
         recipe: A `Recipe`, or a name with optional changes, by the names that `Recipe.replace`
             takes: "article", "paper,alpha=0.1", "article,steps=300,learning_rate=8",
-            "fast,total_variation=1e12".
+            "fine,strength=0.3,total_variation=0.1".
 
     Raises:
         ValueError: If the name or a field is unknown, or a value is out of its range.
@@ -384,6 +495,8 @@ def _parse_change(base: Recipe, change: str) -> dict[str, Any]:
         "alpha": 0.0,
         "beta": 0.0,
         "optimizer": "",
+        **dataclasses.asdict(Pyramid()),
+        **({"strength": 0.0} if base.strengths else {}),
         **dict.fromkeys(_NEED_A_WEIGHT_ALONE, 0.0),
     }
     kinds = {

@@ -54,7 +54,7 @@ _CLAIMS = [
 ]
 
 
-@takes(FigureOptions, size=SIZE)
+@takes(FigureOptions, size=SIZE, recipe="article")
 def article(
     photo: Any = None,
     styles: Any = None,

@@ -32,7 +32,7 @@ from mnst.masks.segmentation import Segmentation, segment
 from mnst.masks.selection import check_classes
 from mnst.networks import get_backbone
 from mnst.objective.mixing import style_shares
-from mnst.painting.options import FigureOptions, Localize, MaskOptions, check_run, check_scene
+from mnst.painting.options import FigureOptions, Localize, SceneOptions, check_run, check_scene
 from mnst.painting.result import Result
 from mnst.painting.scene import style_list
 from mnst.painting.signatures import defaults, takes
@@ -203,8 +203,8 @@ def localized(
     """
     photo, styles = with_defaults(photo, styles)
     subfolder(folder, "composite")
-    of_masks: Any = {**defaults(MaskOptions), **options}
-    check_run({**options, "gamma": gamma}, len(style_list(styles)), check_scene(of_masks))
+    of_scene: Any = {**defaults(SceneOptions), **options}
+    check_run({**options, "gamma": gamma}, len(style_list(styles)), check_scene(of_scene))
     check_classes(keep)
     get_backbone(options["backbone"]).find_weights(options["weights"])
     # Read here for what may be wrong with them: to look for people takes time.

@@ -10,7 +10,7 @@ from mnst.images.files import (
     sha256,
     write_atomically,
 )
-from mnst.images.reading import describe, load_image, name_of, resize_image, to_uint8
+from mnst.images.reading import describe, load_image, name_of, resize_image, resize_to, to_uint8
 from mnst.images.writing import (
     FORMATS,
     check_fits,
@@ -41,6 +41,7 @@ __all__ = [
     "read_settings",
     "replacing",
     "resize_image",
+    "resize_to",
     "save_image",
     "sha256",
     "side_by_side",

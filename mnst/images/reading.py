@@ -126,6 +126,13 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return _resized(image[0], height, width)[np.newaxis]
 
 
+def resize_to(image: np.ndarray, side: int) -> np.ndarray:
+    """Resamples a picture, [1, H, W, 3] float32, until its long side is so many pixels."""
+    height, width = image.shape[1:3]
+    part = side / max(height, width)
+    return resize_image(image, max(1, round(height * part)), max(1, round(width * part)))
+
+
 def long_side(source: Any) -> int:
     """Returns how long the long side of a picture is, in pixels, without reading the pixels."""
     if isinstance(source, (str, os.PathLike, bytes)):

@@ -1,6 +1,6 @@
-"""The trainer that was used last, kept for the next picture of its kind.
+"""The trainers that were used last, one for each size, kept for the next picture of their kind.
 
-To load the network and to compile the step takes seconds, and neither depends on the pictures.
+To load the network and to compile the steps takes seconds, and neither depends on the pictures.
 """
 
 from __future__ import annotations
@@ -10,33 +10,36 @@ from collections.abc import Callable, Hashable
 
 from mnst.engine.trainer import Trainer
 
-_SPARE: dict[Hashable, Trainer] = {}  # one at the most, and never one that is in use
+Trainers = tuple[Trainer, ...]
+
+_SPARE: dict[Hashable, Trainers] = {}  # of one kind at the most, and never any that are in use
 
 
-def borrow_trainer(owner: object, kind: Hashable, make: Callable[[], Trainer]) -> Trainer:
-    """Returns the trainer that is kept, if it is of this kind, or else a new one.
+def borrow_trainers(owner: object, kind: Hashable, make: Callable[[], Trainers]) -> Trainers:
+    """Returns the trainers that are kept, if they are of this kind, or else new ones.
 
     Args:
-        owner: Who uses it: once nothing refers to that any more, the trainer is kept.
-        kind: All that it depends on.
-        make: Makes a new one.
+        owner: Who uses them: once nothing refers to that any more, they are kept.
+        kind: All that they depend on.
+        make: Makes new ones.
     """
-    trainer = _SPARE.pop(kind, None)
+    trainers = _SPARE.pop(kind, None)
     clear_cache()
-    if trainer is None:
-        trainer = make()
-    trainer.optimizer.begin(0)
-    weakref.finalize(owner, _keep, kind, trainer).atexit = False
-    return trainer
+    if trainers is None:
+        trainers = make()
+    for trainer in trainers:
+        trainer.optimizer.begin(0)
+    weakref.finalize(owner, _keep, kind, trainers).atexit = False
+    return trainers
 
 
-def _keep(kind: Hashable, trainer: Trainer) -> None:
+def _keep(kind: Hashable, trainers: Trainers) -> None:
     global _SPARE  # replaced at once, whatever other threads do to it
-    _SPARE = {kind: trainer}
+    _SPARE = {kind: trainers}
 
 
 def clear_cache() -> None:
-    """Lets go of the network and the compiled step that are kept for the next picture.
+    """Lets go of the network and the compiled steps that are kept for the next picture.
 
     What a `StyleTransfer` uses stays with it.
 

@@ -62,7 +62,8 @@ class Calibration:
         sigma: One per style, the first one 1: pass it to `stylize` or `sweep`.
         method: How its first guess was made.
         start_losses: L_style_k(c), the style losses of the content image.
-        distances: The style loss between the styles' Gram matrices, [K, K].
+        distances: The style loss between the styles, [K, K]; in the units of each style's loss,
+            [K, K, K], where it has units of its own.
         runs: The runs that were made, in order; none for an unrefined closed form.
         tolerance: The imbalance that refinement aims at.
         converged: Whether a run with this very sigma was within the tolerance; None if there was
@@ -106,7 +107,8 @@ class Calibration:
         """
         if len(self.start_losses) != 2:
             raise ValueError(f"{len(self.start_losses)} styles have no crossing; two have one")
-        return mixing.crossing(self.start_losses, mixing.style_sigmas(sigma, 2))
+        sigmas = mixing.style_sigmas(sigma, 2)
+        return mixing.crossing(self.start_losses, sigmas, self.distances)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws the predicted RI_k over gamma, with this sigma and without, and the runs made.

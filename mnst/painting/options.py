@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import numpy as np
 
-from mnst.checks import check_choice, check_path, check_whole, shown
+from mnst.checks import check_choice, check_number, check_path, check_whole, shown
 from mnst.engine.devices import PRECISIONS
 from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
@@ -32,11 +32,12 @@ class RecipeOption(TypedDict, total=False):
     """What is minimised, and how.
 
     Attributes:
-        recipe: Losses and optimiser: a `Recipe`, or a name ("article", "paper", "tutorial",
-            "fast"), optionally with changes: "article,steps=300,learning_rate=8".
+        recipe: Losses and optimiser: a `Recipe`, or a name: "fine", the best pictures; "draft", the
+            same in a few seconds; "article", "paper" and "tutorial", as their sources have it, and
+            "fast". With changes, if any: "article,steps=300,learning_rate=8".
     """
 
-    recipe: Annotated[Recipe | str, "article"]
+    recipe: Annotated[Recipe | str, "fine"]
 
 
 class NetworkOptions(TypedDict, total=False):
@@ -64,6 +65,18 @@ class NetworkOptions(TypedDict, total=False):
     memory: Annotated[int | str | None, None]
 
 
+class StyleSizeOption(TypedDict, total=False):
+    """How large strokes are.
+
+    Attributes:
+        style_size: How large the styles' strokes are: 1 takes a style's picture as large as the
+            photo's, 2 twice as large, enlarged if it has to be. A number for all styles, or one for
+            each. None is 1, but enlarges nothing.
+    """
+
+    style_size: Annotated[float | Sequence[float] | None, None]
+
+
 class MaskOptions(TypedDict, total=False):
     """Where is painted.
 
@@ -89,15 +102,26 @@ class MaskOptions(TypedDict, total=False):
     localize: Annotated[Localize, "guided"]
 
 
-class SceneOptions(RecipeOption, NetworkOptions, MaskOptions, total=False):
+class SceneOptions(RecipeOption, NetworkOptions, StyleSizeOption, MaskOptions, total=False):
     """What a photo and its styles are opened with."""
+
+
+class StrengthOption(TypedDict, total=False):
+    """How much of the painting there is.
+
+    Attributes:
+        strength: From 0, mostly the photo, to 1, mostly the painting; equal moves look equal. None
+            is what the recipe says. The recipes "fine" and "draft" have it.
+    """
+
+    strength: Annotated[float | None, None]
 
 
 class StepsOption(TypedDict, total=False):
     """How long a run is.
 
     Attributes:
-        steps: How many steps a run takes; None is what the recipe says.
+        steps: How many steps a run takes, over all sizes; None is what the recipe says.
     """
 
     steps: Annotated[int | None, None]
@@ -107,8 +131,8 @@ class LoopOptions(StepsOption, total=False):
     """What a run is started and watched with, whatever it mixes.
 
     Attributes:
-        init: What to start from: "content", "noise", or an image of the same proportions. None is
-            what the recipe says.
+        init: What to start from: "content", "noise", or an image of the same proportions, from
+            which it goes on in the full size alone. None is what the recipe says.
         seed: The seed of the noise, where a run starts from noise.
         callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
             to end the run early.
@@ -151,23 +175,33 @@ class GammaOption(TypedDict, total=False):
     gamma: Annotated[float | Sequence[float] | None, None]
 
 
-class RunOptions(GammaOption, SigmaOption, LoopOptions, total=False):
+class RunOptions(GammaOption, SigmaOption, StrengthOption, LoopOptions, total=False):
     """What one run is made with."""
 
 
-class StylizeOptions(GammaOption, SigmaOption, SceneOptions, LoopOptions, total=False):
+class StylizeOptions(
+    GammaOption, SigmaOption, StrengthOption, SceneOptions, LoopOptions, total=False
+):
     """What one picture is made with."""
 
 
-class CalibrateOptions(SceneOptions, LoopOptions, total=False):
+class CalibrateOptions(StrengthOption, SceneOptions, LoopOptions, total=False):
     """What calibration is made with: gamma is equal shares then, and sigma what it looks for."""
 
 
-class CrossfadeOptions(SigmaOption, SceneOptions, LoopOptions, total=False):
+class CrossfadeOptions(SigmaOption, StrengthOption, SceneOptions, LoopOptions, total=False):
     """What all frames of a crossfade are made with: gamma is what moves."""
 
 
-class SweepOptions(SigmaOption, NetworkOptions, MaskOptions, LoopOptions, total=False):
+class SweepOptions(
+    SigmaOption,
+    StrengthOption,
+    NetworkOptions,
+    StyleSizeOption,
+    MaskOptions,
+    LoopOptions,
+    total=False,
+):
     """What all runs of a sweep are made with; its gamma and recipe are lists."""
 
 
@@ -210,12 +244,38 @@ def check_scene(options: SceneOptions) -> Recipe:
     check_choice("precision", options["precision"], PRECISIONS)
     parse_memory(options["memory"])
     check_whole("size", options["size"])
+    check_style_size(options["style_size"])
     if options["weights"] is not None:
         check_path("weights", options["weights"])
     masks = options["style_masks"]
     if masks is not None and not (isinstance(masks, (list, tuple)) or np.ndim(masks) == 3):
         raise TypeError(f"style_masks is {shown(masks)}: give a list, a mask for each style")
     return get_recipe(options["recipe"])
+
+
+def check_style_size(style_size: Any, styles: int | None = None) -> tuple[float | None, ...]:
+    """Returns how large each style's picture is to be; None is as large as the photo's, at most.
+
+    Args:
+        style_size: As in `stylize`.
+        styles: How many styles there are; None checks the numbers alone.
+
+    Raises:
+        ValueError: If a number is out of range, or there is not one for each style.
+    """
+
+    def check(name: str, value: Any) -> float:
+        return check_number(name, value, lambda v: 0.05 <= v <= 20, "from 0.05 to 20")
+
+    if style_size is None or np.ndim(style_size) == 0:
+        only = None if style_size is None else check("style_size", style_size)
+        return (only,) * (styles or 1)
+    each = tuple(check(f"style_size[{k}]", value) for k, value in enumerate(style_size))
+    if styles is not None and len(each) != styles:
+        raise ValueError(
+            f"style_size has {len(each)} numbers for {styles} styles: give one for all, or for each"
+        )
+    return each
 
 
 def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe:
@@ -242,6 +302,9 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
         raise TypeError(f"callback is {shown(options['callback'])}: give a function")
     if options["log_dir"] is not None:
         check_log_dir(options["log_dir"])
+    strength = options.get("strength")
+    if strength is not None:
+        recipe = recipe.replace(strength=strength)
     return check_steps(options["steps"], recipe)
 
 

@@ -26,6 +26,7 @@ class Plan:
         memory: Bytes at the most. On a GPU those of the GPU, else those of the whole process.
         limit: Bytes that it may take.
         seconds: Of all steps together.
+        sizes: The long sides of the sizes that it goes through, in pixels, coarse to fine.
         network: What measures, in which precision, on which device.
     """
 
@@ -36,6 +37,7 @@ class Plan:
     memory: int
     limit: int
     seconds: float
+    sizes: tuple[int, ...]
     network: str
 
     def __str__(self) -> str:
@@ -44,9 +46,15 @@ class Plan:
                 f"{self.width} x {self.height} pixels, {self.steps} steps, {self.network}",
                 f"{tiles_named(self.tile)}: {self.memory / 1e9:.1f} GB of memory, where "
                 f"{self.limit / 1e9:.1f} GB may be taken",
-                f"{duration(self.seconds)}: {self.seconds / self.steps:.3g} s a step",
+                f"{duration(self.seconds)}: {self._steps}",
             ]
         )
+
+    @property
+    def _steps(self) -> str:
+        if len(self.sizes) == 1:
+            return f"{self.seconds / self.steps:.3g} s a step"
+        return f"coarse to fine, at {', '.join(map(str, self.sizes))} pixels"
 
 
 @takes(PlanOptions)
@@ -86,7 +94,6 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
     check_kept(options)
     unmasked = {**options, "recipe": recipe, "keep": None, "only": None}
     scene, _ = open_scene(photo, given, those_of(SceneOptions, unmasked))
-    a_step = scene.seconds_a_step(*scene.networks())
     height, width = scene.sides
     return Plan(
         height,
@@ -95,6 +102,7 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
         scene.tile,
         scene.memory,
         scene.memory_limit,
-        recipe.steps * a_step,
+        scene.seconds(recipe.steps, scene.pace(*scene.networks())),
+        tuple(max(canvas.sides) for canvas in scene.canvases),
         f"{scene.weights.backbone.name} in {scene.precision} on {scene.device}",
     )

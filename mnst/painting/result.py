@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class Result:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws the style losses over the steps, relative to the content image's: r_k.
 
-        Further terms of the recipe are drawn as dashed lines, relative to their largest value.
+        Further terms of the recipe are drawn as dashed lines, relative to their largest value, and
+        a grey line where the next size begins.
 
         Args:
             ax: Matplotlib axes to draw on; a new figure, if not given.
@@ -88,6 +90,9 @@ class Result:
         for name in self._further_losses:
             values = np.array([record.losses[name] for record in self.history])
             ax.plot(steps, values / (values.max() or 1), linestyle="--", label=name)
+        for before, after in pairwise(self.history):
+            if before.size != after.size:
+                ax.axvline(after.step, color="lightgrey", linewidth=0.8, zorder=0)
         ax.axhline(1, color="grey", linewidth=0.8, linestyle=":")
         ax.set(xlabel="step", ylabel="style loss / style loss of the content image")
         ax.legend()

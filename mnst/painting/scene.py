@@ -6,7 +6,9 @@ masks, and only then what needs TensorFlow and the weights.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import functools
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from mnst import images
 from mnst.engine import devices, planning
+from mnst.engine.margins import Margin, margin_of
 from mnst.engine.memory import memory_limit
 from mnst.engine.tiled import check_terms_can_be_tiled
 from mnst.engine.trainer import Trainer
@@ -22,7 +25,8 @@ from mnst.masks.selection import check_classes, find_mask
 from mnst.networks import Backbone, WeightsSource, get_backbone
 from mnst.objective.mixing import style_shares
 from mnst.objective.regions import Regions, paint_regions
-from mnst.painting.options import MaskOptions, SceneOptions, check_scene
+from mnst.painting.options import MaskOptions, SceneOptions, check_scene, check_style_size
+from mnst.pyramid import Pyramid
 from mnst.recipes import Recipe
 
 
@@ -48,14 +52,64 @@ def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
 
 
 @dataclass(frozen=True, eq=False)
+class Canvas:
+    """A scene in one of the sizes that it is painted in.
+
+    Attributes:
+        photo: In that size, float32 [1, H, W, 3], 0..255.
+        regions: Where the styles may paint; None without masks.
+        margin: What is painted around it, and cut off.
+        tile: Side of the tiles that the picture is painted in, in pixels; None is as a whole.
+    """
+
+    photo: np.ndarray
+    regions: Regions | None
+    margin: Margin
+    tile: int | None
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        height, width = self.photo.shape[1:3]
+        return height, width
+
+    @property
+    def content(self) -> np.ndarray:
+        """The photo with what is painted around it, float32 [1, H, W, 3]."""
+        return self.margin.around(self.photo)
+
+    @property
+    def painted_sides(self) -> tuple[int, int]:
+        """Height and width of what is painted."""
+        return self.margin.sides(*self.sides)
+
+    @property
+    def painted_regions(self) -> Regions | None:
+        """Where the styles may paint, on what is painted."""
+        if self.regions is None:
+            return None
+        painted = self.margin.around(self.regions.painted[np.newaxis])[0]
+        return Regions(painted, self.margin.around(self.regions.styles))
+
+    def composited(self, image: Any) -> Any:
+        """Puts the photo's pixels back where a picture keeps them (paper, section 4.3)."""
+        if self.regions is None:
+            return image
+        painted = self.regions.painted[None, ..., None]
+        return (1 - painted) * self.photo + painted * np.asarray(image)
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A photo and its styles, and what will paint them.
 
     Attributes:
         recipe: Losses and optimiser.
-        content: The photo in the size it is painted in, float32 [1, H, W, 3], 0..255.
-        styles: How many styles there are. Their pictures are let go once they are measured.
-        regions: Where the styles may paint; None without masks.
+        canvases: The photo and its masks in each size that a run goes through, coarse to fine; the
+            last is the picture's own.
+        style_sizes: Of each style, how long the long side of its picture is, in units of the
+            photo's; or less, where the picture has no more pixels. The pictures themselves are let
+            go once they are measured.
         localize: How masks work, "guided" or "composite".
         asked_to_keep: Whether something was to be kept, be it found or not.
         weights: The network that measures, and where its weights are.
@@ -65,13 +119,11 @@ class Scene:
         device: What it runs on.
         memory: Bytes that the run is planned to take at its most.
         memory_limit: Bytes that it may take.
-        tile: Side of the tiles that the picture is painted in, in pixels; None is as a whole.
     """
 
     recipe: Recipe
-    content: np.ndarray
-    styles: int
-    regions: Regions | None
+    canvases: tuple[Canvas, ...]
+    style_sizes: tuple[float, ...]
     localize: str
     asked_to_keep: bool
     weights: WeightsSource
@@ -81,30 +133,74 @@ class Scene:
     device: str
     memory: int
     memory_limit: int
-    tile: int | None
+
+    @property
+    def photo(self) -> np.ndarray:
+        """The photo in the size of the picture, float32 [1, H, W, 3], 0..255."""
+        return self.canvases[-1].photo
 
     @property
     def sides(self) -> tuple[int, int]:
         """Height and width of the picture."""
-        height, width = self.content.shape[1:3]
-        return height, width
+        return self.canvases[-1].sides
 
     @property
-    def guided_regions(self) -> Regions | None:
-        """The regions, where they take part in the losses."""
-        return self.regions if self.localize == "guided" else None
+    def regions(self) -> Regions | None:
+        """Where the styles may paint; None without masks."""
+        return self.canvases[-1].regions
+
+    @property
+    def tile(self) -> int | None:
+        """Side of the tiles that the picture is painted in, in pixels; None is as a whole."""
+        return self.canvases[-1].tile
+
+    @property
+    def styles(self) -> int:
+        """How many styles there are."""
+        return len(self.style_sizes)
+
+    def style_at(self, canvas: Canvas, k: int, picture: np.ndarray) -> np.ndarray:
+        """Returns the picture of a style as large as it is looked at beside one of the canvases."""
+        if canvas is self.canvases[-1]:
+            return picture
+        height, width = picture.shape[1:3]
+        least = self.smallest * max(height, width) / min(height, width)
+        side = max(self.style_sizes[k] * max(canvas.sides), math.ceil(least))
+        return images.resize_to(picture, min(round(side), max(height, width)))
+
+    def guided(self, canvas: Canvas) -> Regions | None:
+        """The regions of one of the canvases, where they take part in the losses."""
+        return canvas.painted_regions if self.localize == "guided" else None
+
+    def composited(self, canvas: Canvas, image: Any) -> Any:
+        """Puts the photo's pixels back where masks take no part in the losses."""
+        return image if self.localize == "guided" else canvas.composited(image)
+
+    def steps(self, steps: int) -> tuple[int, ...]:
+        """Returns how many of a run's steps each of the canvases gets; 0 for one left out."""
+        pyramid = self.recipe.pyramid or Pyramid()
+        return pyramid.steps(len(self.canvases), steps)
+
+    @property
+    def smallest(self) -> int:
+        """The shortest side that the deepest layer can see, in pixels."""
+        return self.weights.backbone.minimum_side(self.recipe.layers)
 
     @property
     def trainer_kind(self) -> Hashable:
-        """All that a trainer for this scene depends on."""
+        """All that the trainers for this scene depend on."""
         network = self.weights.backbone, self.weights_hash, self.precision
-        return self.recipe.without_run_values(), *self.sides, self.tile, network
+        sizes = tuple((*canvas.painted_sides, canvas.tile) for canvas in self.canvases)
+        return self.recipe.without_run_values(), sizes, network
 
-    def make_trainer(self) -> Trainer:
-        """Loads the networks, and returns a trainer for the picture."""
+    def make_trainers(self) -> tuple[Trainer, ...]:
+        """Loads the networks, and returns a trainer for each of the canvases."""
         extractor, surrogate = self.networks()
         recipe = self._recipe_of_steps
-        return Trainer(extractor, recipe, *self.sides, tile=self.tile, surrogate=surrogate)
+        return tuple(
+            Trainer(extractor, recipe, *canvas.painted_sides, tile=canvas.tile, surrogate=surrogate)
+            for canvas in self.canvases
+        )
 
     def networks(self) -> tuple[Any, Any]:
         """Loads the network that measures, and the surrogate of the recipe, or None."""
@@ -113,28 +209,22 @@ class Scene:
             return extractor, None
         return extractor, self.surrogate.build(self.recipe.layers, self.precision)
 
-    def seconds_a_step(self, extractor: Any, surrogate: Any) -> float:
-        """Estimates the seconds of a step with its networks, from those of a small picture's."""
-        return planning.seconds_a_step(
-            extractor,
-            surrogate,
-            self._recipe_of_steps,
-            *self.sides,
-            tile=self.tile,
-            smallest=self.weights.backbone.minimum_side(self.recipe.layers),
+    def pace(self, extractor: Any, surrogate: Any) -> planning.Pace:
+        """Times its networks on a small picture."""
+        recipe, side = self._recipe_of_steps, max(self.sides)
+        return planning.Pace(extractor, surrogate, recipe, side, self.smallest)
+
+    def seconds(self, steps: int, pace: planning.Pace) -> float:
+        """Estimates the seconds of a run."""
+        return sum(
+            of_canvas * pace.seconds_a_step(*canvas.painted_sides, tile=canvas.tile)
+            for canvas, of_canvas in zip(self.canvases, self.steps(steps), strict=True)
         )
 
     @property
     def _recipe_of_steps(self) -> Recipe:
         """The recipe, without a surrogate where that would be the network itself."""
         return self.recipe if self.surrogate else self.recipe.replace(surrogate="none")
-
-    def composited(self, image: Any) -> Any:
-        """Puts the photo's pixels back where a picture keeps them (paper, section 4.3)."""
-        if self.regions is None or self.localize == "guided":
-            return image
-        painted = self.regions.painted[None, ..., None]
-        return (1 - painted) * self.content + painted * np.asarray(image)
 
     @property
     def localized(self) -> dict[str, Any] | None:
@@ -150,6 +240,8 @@ class Scene:
     def settings(self) -> dict[str, Any]:
         """Returns what is worth knowing of it later; no file names, which are private."""
         return {
+            "sizes": [list(canvas.sides) for canvas in self.canvases],
+            "style_size": list(self.style_sizes),
             "localized": self.localized,
             "backbone": self.weights.backbone.name,
             "weights": {"origin": self.weights.origin, "sha256": self.weights_hash},
@@ -186,11 +278,15 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     given = style_list(styles)
     style_shares(None, len(given))
     content = _read(photo, "photo", options["size"], smallest)
+    style_sizes = check_style_size(options["style_size"], len(given))
     pictures = [
-        _read(style, f"styles[{k}]", options["size"], smallest) for k, style in enumerate(given)
+        _read_style(style, f"styles[{k}]", content, recipe, options["size"], factor, smallest)
+        for k, (style, factor) in enumerate(zip(given, style_sizes, strict=True))
     ]
+    kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     cell = backbone.minimum_side(recipe.style.layer_names)
-    regions, asked_to_keep = _find_regions(photo, content, len(given), options, cell)
+    regions_at = functools.partial(_find_regions, kept, len(given), options, cell)
+    regions = regions_at(*content.shape[1:3])
 
     # All that was given is checked; from here on it takes time.
     device = devices.device_name()
@@ -199,31 +295,61 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     guided = regions if options["localize"] == "guided" else None
     load = _load(backbone, recipe, precision, pictures, 0 if guided is None else len(guided.styles))
     # Styles are measured in the same tiles.
-    tall, wide = max((content, *pictures), key=np.size).shape[1:3]
+    margin = margin_of(recipe.margin, *content.shape[1:3])
+    sides = [margin.sides(*content.shape[1:3]), *(picture.shape[1:3] for picture in pictures)]
+    tall, wide = max(sides, key=math.prod)
     tile = planning.find_tile(tall, wide, load, limit)
     if tile is not None:
         check_terms_can_be_tiled(recipe)
+    coarse = _coarse_canvases(recipe, content, smallest, regions_at, tile)
+    needed = planning.memory_needed(tall, wide, load, tile)
+    needed += sum(planning.kept_bytes(*canvas.painted_sides, load) for canvas in coarse)
     weights = weights.fetch()
     surrogate = None
     if recipe.surrogate not in ("none", weights.backbone.name):
         surrogate = get_backbone(recipe.surrogate).find_weights().fetch()
     scene = Scene(
         recipe,
-        content,
-        len(pictures),
-        regions,
+        (*coarse, Canvas(content, regions, margin, tile)),
+        tuple(1.0 if factor is None else factor for factor in style_sizes),
         options["localize"],
-        asked_to_keep,
+        kept is not None,
         weights,
         weights.sha256,
         surrogate,
         precision,
         device,
-        planning.memory_needed(tall, wide, load, tile),
+        needed,
         limit,
-        tile,
     )
     return scene, pictures
+
+
+def _coarse_canvases(
+    recipe: Recipe,
+    content: np.ndarray,
+    smallest: int,
+    regions_at: Callable[[int, int], Regions | None],
+    tile: int | None,
+) -> list[Canvas]:
+    """Returns the canvases of all sizes but the last, of those that the network can see.
+
+    Tiles are as large as the last one's: a canvas that is no larger than one is painted whole.
+    """
+    canvases: list[Canvas] = []
+    if recipe.pyramid is None:
+        return canvases
+    for sides in recipe.pyramid.sizes(*content.shape[1:3])[:-1]:
+        try:
+            regions = regions_at(*sides)
+        except ValueError:  # a place that a style has in the picture is lost in that size
+            canvases.clear()
+            continue
+        if min(sides) >= smallest:
+            of_size = None if tile is None or max(sides) <= tile else tile
+            photo, margin = images.resize_image(content, *sides), margin_of(recipe.margin, *sides)
+            canvases.append(Canvas(photo, regions, margin, of_size))
+    return canvases
 
 
 def _load(
@@ -261,28 +387,59 @@ def style_list(styles: Any) -> list[Any]:
 def _read(source: Any, argument: str, size: int, smallest: int) -> np.ndarray:
     """Reads a picture, and makes sure that the deepest layer can see it."""
     read = read_once(source, argument, size=size)
-    height, width = read.pixels.shape[1:3]
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"{read.name}: {width} x {height} pixels (with size={size}) is too "
-            f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
-        )
+    _check_side(read.name, read.pixels, smallest, f"with size={size}")
     return read.pixels
 
 
+def _read_style(
+    source: Any,
+    argument: str,
+    content: np.ndarray,
+    recipe: Recipe,
+    size: int,
+    factor: float | None,
+    smallest: int,
+) -> np.ndarray:
+    """Reads a style in the size that makes its strokes as large as they are asked for."""
+    read = read_once(source, argument, size=style_read_size(size, factor))
+    if factor is None:
+        _check_side(read.name, read.pixels, smallest, f"with size={size}")
+    pixels, beside = read.pixels, max(content.shape[1:3])
+    if factor is not None:
+        pixels = images.resize_to(pixels, round(factor * beside))
+    elif recipe.pyramid is not None:
+        # A recipe of one size takes `size` for both pictures, as its source does, even where the
+        # photo is smaller. Here strokes are to be in proportion to the photo.
+        pixels = images.resize_to(pixels, min(beside, max(pixels.shape[1:3])))
+    of_factor = "" if factor is None else f" and style_size={factor:g}"
+    _check_side(read.name, pixels, smallest, f"with size={size}{of_factor}")
+    return pixels
+
+
+def style_read_size(size: int, factor: float | None) -> int:
+    """Returns how large a style has to be read, to be made as large as it is asked for."""
+    return size if factor is None else max(1, round(size * factor))
+
+
+def _check_side(name: str, pixels: np.ndarray, smallest: int, why: str) -> None:
+    height, width = pixels.shape[1:3]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"{name}: {width} x {height} pixels ({why}) is too "
+            f"small; the recipe's deepest layer needs {smallest} x {smallest} or more"
+        )
+
+
 def _find_regions(
-    photo: Any, content: np.ndarray, styles: int, options: MaskOptions, cell: int
-) -> tuple[Regions | None, bool]:
-    """Returns where the styles may paint, and whether something was to be kept."""
-    height, width = content.shape[1:3]
-    kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
-    regions = paint_regions(
+    kept: Any, styles: int, options: MaskOptions, cell: int, height: int, width: int
+) -> Regions | None:
+    """Returns where the styles may paint in a picture of some size."""
+    return paint_regions(
         None if kept is None else load_mask(kept, height, width),
         load_style_masks(options["style_masks"], height, width),
         styles,
         cell=cell,
     )
-    return regions, kept is not None
 
 
 def load_style_masks(

@@ -228,7 +228,7 @@ def as_shares(gamma: float | tuple[float, ...] | None) -> tuple[float, ...]:
 
 def history_rows(result: Result) -> list[dict[str, Any]]:
     """Returns a run's history as plain values that JSON can hold."""
-    names = ("step", "losses", "learning_rate", "seconds")
+    names = ("step", "losses", "learning_rate", "seconds", "size")
     return [{name: getattr(record, name) for name in names} for record in result.history]
 
 

@@ -35,7 +35,7 @@ from mnst.painting.options import (
     SweepOptions,
     check_run,
     check_scene,
-    check_steps,
+    check_style_size,
     in_folder,
     those_of,
 )
@@ -47,6 +47,7 @@ from mnst.painting.scene import (
     open_scene,
     read_once,
     style_list,
+    style_read_size,
 )
 from mnst.painting.signatures import takes
 from mnst.painting.sweep_result import Sweep, SweepFailure, SweepRun, as_shares, history_rows
@@ -118,7 +119,7 @@ def sweep(
     *,
     gamma: Sequence[Any] | None = None,
     alpha_beta: Sequence[float] | None = None,
-    recipe: Recipe | str | Sequence[Recipe | str] = "article",
+    recipe: Recipe | str | Sequence[Recipe | str] = "fine",
     folder: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     **options: Unpack[SweepOptions],
@@ -212,13 +213,13 @@ def _recipes(
 ) -> list[Recipe]:
     """Returns the recipes to run, after checking all that costs nothing to check."""
     given = list(recipe) if isinstance(recipe, (list, tuple)) else [recipe]
-    chosen = [check_scene(those_of(SceneOptions, {**options, "recipe": each})) for each in given]
-    for gamma in gammas:
-        for each in chosen:
-            check_run({**options, "gamma": gamma}, styles, each)
-    chosen = [check_steps(options["steps"], each) for each in chosen]
+    known = [check_scene(those_of(SceneOptions, {**options, "recipe": each})) for each in given]
+    for gamma in gammas or [None]:
+        chosen = [check_run({**options, "gamma": gamma}, styles, each) for each in known]
     if alpha_beta is None:
         return chosen
+    if options["strength"] is not None:
+        raise ValueError("strength and alpha_beta were both given: give one of them")
     for k, ratio in enumerate(check_list("alpha_beta", alpha_beta, "ratios, as in [1e-6, 1e-5]")):
         check_number(f"alpha_beta[{k}]", ratio, lambda value: value >= 0, "0 or more")
     return [each.replace(alpha=ratio * each.beta) for each in chosen for ratio in alpha_beta]
@@ -236,10 +237,12 @@ def _tasks(
     if not (photos and recipes and gammas):
         raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
     check_kept(options)
-    size = options["size"]
+    size, given = options["size"], style_list(styles)
+    sizes = check_style_size(options["style_size"], len(given))
     contents = [read_once(source, "photo", size=size) for source in photos]
     pictures = [
-        read_once(style, f"styles[{k}]", size=size) for k, style in enumerate(style_list(styles))
+        read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
+        for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
     ]
     start = read_start(options["init"])
     masks = [
@@ -252,7 +255,8 @@ def _tasks(
         **options,
         "backbone": weights.backbone,
         "init": start,
-        "steps": None,  # which the recipes have
+        "steps": None,  # which the recipes have, and the strength
+        "strength": None,
     }
     kinds = {recipe.without_run_values(): recipe for recipe in recipes}.values()
     scenes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 import warnings
@@ -15,18 +16,13 @@ from mnst import __version__, images
 from mnst.backend import keras, tf
 from mnst.checks import check_proportions
 from mnst.engine import devices, planning
+from mnst.engine.sizes import Stage, paint
 from mnst.engine.trainer import DivergenceError, StepRecord
 from mnst.errors import calls_within_mnst
 from mnst.objective import mixing
-from mnst.objective.losses import (
-    Statistics,
-    Targets,
-    make_targets,
-    mixed_losses,
-    style_regions,
-    style_targets,
-)
-from mnst.painting.cache import borrow_trainer
+from mnst.objective.losses import Targets, mixed_losses
+from mnst.painting.at_size import AtSize
+from mnst.painting.cache import borrow_trainers
 from mnst.painting.options import (
     RunOptions,
     SceneOptions,
@@ -79,20 +75,20 @@ class StyleTransfer:
     def __init__(self, photo: Any, styles: Any, **options: Unpack[SceneOptions]) -> None:
         scene, pictures = open_scene(photo, styles, options)
         self.scene = scene
-        if all(np.array_equal(style, scene.content) for style in pictures):
+        if all(np.array_equal(style, scene.photo) for style in pictures):
             warnings.warn(
                 "the photo is its only style: there is nothing to improve, and relative "
                 "improvement is 0 or no number",
                 stacklevel=calls_within_mnst() + 1,
             )
         self._running = threading.Lock()
-        self._trainer = borrow_trainer(self, scene.trainer_kind, scene.make_trainer)
-        see = self._trainer.evaluator.statistics
-        self._photo = see(scene.content, regions=style_regions(scene.guided_regions))
-        # One after the other, and each let go once it is measured.
-        seen = (see(pictures.pop(0)) for _ in range(scene.styles))
-        self._styles = style_targets(seen, self._photo, scene.recipe)
-        self.start_losses = self._style_losses(self._photo)
+        trainers = borrow_trainers(self, scene.trainer_kind, scene.make_trainers)
+        self._sizes = [
+            AtSize(scene, canvas, trainer, pictures)
+            for canvas, trainer in zip(scene.canvases, trainers, strict=True)
+        ]
+        self._full = self._sizes[-1]
+        self.start_losses = self._full.style_losses(self._full.photo)
 
     @takes(RunOptions)
     def run(
@@ -119,11 +115,14 @@ class StyleTransfer:
         shares = mixing.style_shares(options["gamma"], self.scene.styles)
         sigmas = self._sigmas(options["sigma"])
         init = recipe.init if options["init"] is None else options["init"]
-        start, init = self._start(init, options["seed"])
+        given = not isinstance(init, str)
+        stages = self._stages(recipe, shares, sigmas, in_full=given or warm > 0)
+        start, init = self._start(init, options["seed"], stages[0])
         settings = {
             "mnst": __version__,
             "gamma": list(shares),
             "sigma": list(sigmas),
+            "strength": recipe.strength,
             "recipe": recipe.as_dict(),
             "init": init,
             "seed": int(options["seed"]),
@@ -131,10 +130,11 @@ class StyleTransfer:
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         }
-        targets = self._targets(recipe, shares, sigmas)
-        finish = functools.partial(
-            make_result, start_losses=self.start_losses, settings=settings, steps=recipe.steps
-        )
+
+        def finish(last: StepRecord) -> Result:
+            last = self._in_full(last, stages[-1].targets)
+            return make_result(last, history, self.start_losses, settings, recipe.steps)
+
         heading = functools.partial(self._heading, shares, recipe.steps)
         history: list[StepRecord] = []
         last = None
@@ -143,27 +143,26 @@ class StyleTransfer:
                 self._painting(),
                 watch(heading, recipe.steps, settings, options) as show,
             ):
-                for record in self._trainer.run(start, targets, steps=recipe.steps, warm=warm):
-                    last = record.with_image(self.scene.composited(record.image))
+                for last in paint(stages, start, warm=warm):
                     history.append(last.numbers())
-                    show(last)
+                    show(self._composited(last))
         except (KeyboardInterrupt, StopIteration):
             if last is None:
                 raise
         except DivergenceError as error:
             if error.best is not None:
-                best = error.best.with_image(self.scene.composited(error.best.image))
-                error.result = finish(best, history)
+                error.result = finish(error.best)
             raise
         assert last is not None  # a run yields its start, if nothing else
-        return finish(last, history)
+        return finish(last)
 
     @functools.cached_property
     def style_distances(self) -> np.ndarray:
-        """The style loss of style j's targets against style k's, float32 [K, K]."""
+        """The style loss of style j's targets against style k's; see `Term.distances`."""
         style = self.scene.recipe.style
         style.check_distances()
-        distances: np.ndarray = style.distances(self._styles["style"], self._photo["style"]).numpy()
+        full = self._full
+        distances: np.ndarray = style.distances(full.styles["style"], full.photo["style"]).numpy()
         return distances
 
     def closed_form_sigma(self) -> tuple[float, ...]:
@@ -190,14 +189,13 @@ class StyleTransfer:
             ValueError: If it has another size.
         """
         pixels = images.load_image(image, size=None)
-        if pixels.shape != self.scene.content.shape:
+        if pixels.shape != self.scene.photo.shape:
             height, width = self.scene.sides
             raise ValueError(
                 f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
                 f"{width} x {height}"
             )
-        regions = style_regions(self.scene.guided_regions)
-        return self._style_losses(self._trainer.evaluator.statistics(pixels, regions=regions))
+        return self._full.style_losses(self._full.see(pixels))
 
     @contextmanager
     def _painting(self) -> Iterator[None]:
@@ -229,42 +227,59 @@ class StyleTransfer:
             return self.closed_form_sigma()
         return mixing.style_sigmas(sigma, self.scene.styles)
 
-    def _targets(
-        self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...]
-    ) -> Targets:
-        scene = self.scene
-        return make_targets(
-            self._photo,
-            self._styles,
-            recipe,
-            gamma=gamma,
-            sigma=sigma,
-            regions=scene.guided_regions,
-            pixels=scene.content,
-        )
+    def _stages(
+        self,
+        recipe: Recipe,
+        gamma: tuple[float, ...],
+        sigma: tuple[float, ...],
+        *,
+        in_full: bool,
+    ) -> list[Stage]:
+        """Returns what a run goes through; with `in_full` the full size alone.
 
-    def _style_losses(self, seen: Statistics) -> tuple[float, ...]:
-        count = self.scene.styles
-        targets = self._targets(self.scene.recipe, (1 / count,) * count, (1.0,) * count)
-        _, named = mixed_losses(seen, targets, self.scene.recipe)
-        return tuple(float(named[f"style_{k}"]) for k in range(1, count + 1))
+        That is for a run which goes on from a picture: to paint it again from its coarse forms
+        would leave nothing of its strokes.
+        """
+        steps = (recipe.steps,) if in_full else self.scene.steps(recipe.steps)
+        sizes = self._sizes[-len(steps) :]
+        return [
+            Stage(size.trainer, size.targets(recipe, gamma, sigma), of_size, size.margin)
+            for size, of_size in zip(sizes, steps, strict=True)
+            if of_size
+        ]
 
-    def _start(self, init: Any, seed: int) -> tuple[np.ndarray, str]:
+    def _start(self, init: Any, seed: int, first: Stage) -> tuple[np.ndarray, str]:
         """Returns the picture to start from and what to call it in the settings."""
-        height, width = self.scene.sides
         if isinstance(init, str) and init == "content":
-            return self.scene.content, init
+            return self.scene.photo, init
         if isinstance(init, str) and init == "noise":
-            noise = np.random.default_rng(int(seed)).uniform(0, 255, self.scene.content.shape)
+            noise = np.random.default_rng(int(seed)).uniform(0, 255, (1, *first.sides, 3))
             return noise.astype(np.float32), init
         image = read_start(init).pixels
         should = "give one of the same proportions, 'content' or 'noise'"
-        check_proportions("init", image.shape[1:3], (height, width), should)
-        return images.resize_image(image, height, width), "image"
+        check_proportions("init", image.shape[1:3], self.scene.sides, should)
+        return images.resize_image(image, *self.scene.sides), "image"
+
+    def _composited(self, record: StepRecord) -> StepRecord:
+        """Returns a record with the picture as it is seen."""
+        sides = tuple(np.asarray(record.image).shape[1:3])
+        canvas = next(canvas for canvas in self.scene.canvases if canvas.sides == sides)
+        return record.with_image(self.scene.composited(canvas, record.image))
+
+    def _in_full(self, record: StepRecord, targets: Targets) -> StepRecord:
+        """Returns a record in the full size; of a run that has ended before, it is measured so."""
+        if tuple(np.asarray(record.image).shape[1:3]) != self.scene.sides:
+            pixels = images.resize_image(np.asarray(record.image), *self.scene.sides)
+            _, named = mixed_losses(self._full.see(pixels), targets, self.scene.recipe)
+            losses = {name: float(loss) for name, loss in named.items()}
+            size = max(self.scene.sides)
+            record = dataclasses.replace(record, losses=losses, size=size, image=pixels)
+        return self._composited(record)
 
     @functools.cached_property
-    def _seconds_a_step(self) -> float:
-        return self.scene.seconds_a_step(self._trainer.extractor, self._trainer.surrogate)
+    def _pace(self) -> planning.Pace:
+        trainer = self._full.trainer
+        return self.scene.pace(trainer.extractor, trainer.surrogate)
 
     def _heading(self, shares: tuple[float, ...], steps: int) -> list[str]:
         """Returns what a run says of itself before its first step."""
@@ -272,10 +287,12 @@ class StyleTransfer:
         height, width = scene.sides
         listed = ", ".join(f"{share:.3g}" for share in shares)
         through = "" if scene.surrogate is None else f", {scene.surrogate.backbone.name}"
+        sizes = ", ".join(str(max(canvas.sides)) for canvas in scene.canvases[:-1])
+        coarse = f", coarse to fine from {sizes}" if sizes else ""
         lines = [
             f"mnst {__version__}: {scene.weights.backbone.name} ({scene.weights.origin}){through} "
             f"on {scene.device}, {scene.precision}",
-            f"{width} x {height} pixels, styles in shares {listed}, {steps} steps",
+            f"{width} x {height} pixels, styles in shares {listed}, {steps} steps{coarse}",
         ]
         if scene.localized is not None:
             lines.append(f"{scene.localize}: {scene.localized['kept']:.1%} of the pixels are kept")
@@ -284,7 +301,7 @@ class StyleTransfer:
         if scene.tile is not None:
             lines.append(
                 f"{planning.tiles_named(scene.tile)}, at most {scene.memory / 1e9:.1f} GB of "
-                f"memory, about {planning.duration(steps * self._seconds_a_step)}"
+                f"memory, about {planning.duration(scene.seconds(steps, self._pace))}"
             )
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
@@ -342,7 +359,8 @@ def prepare(photo: Any, styles: Any, options: Any) -> tuple[StyleTransfer, Any]:
         The scene to paint, and the options, with `init` read.
     """
     recipe = check_run(options, len(style_list(styles)), check_scene(options))
-    options = {**options, "recipe": recipe, "steps": None, "init": read_start(options["init"])}
+    settled = {"recipe": recipe, "steps": None, "strength": None}
+    options = {**options, **settled, "init": read_start(options["init"])}
     return StyleTransfer(photo, styles, **those_of(SceneOptions, options)), options
 
 

@@ -1,0 +1,78 @@
+"""A scene in one of its sizes, measured by the network once, to be painted any number of times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mnst.engine.trainer import Trainer
+from mnst.objective.losses import (
+    Statistics,
+    Targets,
+    make_targets,
+    mixed_losses,
+    style_regions,
+    style_targets,
+)
+from mnst.painting.scene import Canvas, Scene
+from mnst.recipes import Recipe
+
+
+class AtSize:
+    """What a scene's photo and styles ask for in one of its sizes, and what paints it there.
+
+    Args:
+        scene: All of it.
+        canvas: The photo and its masks in that size.
+        trainer: Paints it.
+        pictures: The styles in full size. The last of the scene's canvases takes them out of the
+            list, so that each can be let go once it is measured.
+
+    Attributes:
+        trainer: The same.
+        margin: What is painted around the picture, and cut off.
+        photo: What the network sees of the photo.
+        styles: What the styles ask for, from `mnst.style_targets`.
+    """
+
+    def __init__(
+        self, scene: Scene, canvas: Canvas, trainer: Trainer, pictures: list[np.ndarray]
+    ) -> None:
+        self._scene, self._canvas = scene, canvas
+        self.margin = canvas.margin
+        self.trainer = trainer
+        self.photo = self.see(canvas.photo)
+        is_last = canvas is scene.canvases[-1]
+        each = (pictures.pop(0) if is_last else pictures[k] for k in range(scene.styles))
+        sized = (scene.style_at(canvas, k, picture) for k, picture in enumerate(each))
+        # One after the other: of all pictures but one, only what is asked for is kept.
+        seen = (trainer.evaluator.statistics(picture) for picture in sized)
+        self.styles = style_targets(seen, self.photo, scene.recipe)
+
+    def see(self, image: Any) -> Statistics:
+        """Returns what the losses know of a picture of this size, [1, H, W, 3]."""
+        regions = style_regions(self._scene.guided(self._canvas))
+        shown = self._canvas.margin.around(np.asarray(image))
+        return self.trainer.evaluator.statistics(shown, regions=regions)
+
+    def targets(
+        self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...]
+    ) -> Targets:
+        """Returns what a run is measured against in this size."""
+        return make_targets(
+            self.photo,
+            self.styles,
+            recipe,
+            gamma=gamma,
+            sigma=sigma,
+            regions=self._scene.guided(self._canvas),
+            pixels=self._canvas.content,
+        )
+
+    def style_losses(self, seen: Statistics) -> tuple[float, ...]:
+        """Returns L_style_k of a picture, each style's over its own region."""
+        recipe, count = self._scene.recipe, self._scene.styles
+        targets = self.targets(recipe, (1 / count,) * count, (1.0,) * count)
+        _, named = mixed_losses(seen, targets, recipe)
+        return tuple(float(named[f"style_{k}"]) for k in range(1, count + 1))
