@@ -123,6 +123,7 @@ class Law:
                     losses={f"style_{k}": 3.0 / ri for k, ri in enumerate(improved, start=1)},
                     learning_rate=1.0,
                     seconds=0.5,
+                    size=1,
                 ),
             ),
             start_losses=self.start_losses,

@@ -104,7 +104,10 @@ BAD = {
     "steps word": (f"{GOOD} --steps many", "--steps: invalid int value: 'many'"),
     "size 0": (f"{GOOD} --size 0", "size is 0: give a whole number"),
     "size too small": (f"{GOOD} --size 8", "8 x 6 pixels .with size=8. is too small"),
-    "unknown recipe": (f"{GOOD} --recipe soup", "recipe is 'soup': give one of article, paper"),
+    "unknown recipe": (
+        f"{GOOD} --recipe soup",
+        "recipe is 'soup': give one of fine, draft, fast, article, paper",
+    ),
     "unknown field": (f"{GOOD} --recipe article,salt=1", "recipe has 'salt=1': give FIELD=VALUE"),
     "field out of range": (f"{GOOD} --recipe paper,alpha=-1", "alpha is -1.0: .* 0 or more"),
     "field word": (f"{GOOD} --recipe paper,alpha=hot", "alpha takes a number"),
@@ -229,7 +232,7 @@ def test_sweep_keeps_its_runs(pictures, brief, tmp_path, capfd):
 
 
 def test_crossfade_writes_an_animation(pictures, brief, capfd):
-    given = ["--frames", "3", "--steps-between", "1", "-o", "fade.gif"]
+    given = ["--frames", "3", "--steps-between", "1", "-o", "fade.gif", "--recipe", "article"]
     assert main(["crossfade", *pictures, *brief, *given]) == 0
     assert capfd.readouterr().out == "fade.gif: 3 frames, 4 steps\n"
     with Image.open("fade.gif") as image:
@@ -329,7 +332,9 @@ def test_a_process_shows_plain_lines(pictures, random_weights, clean_environment
         check=True,
     )
     heading, about, *steps = finished.stderr.splitlines()
-    assert re.match(r"mnst .*: vgg19 \(weights argument\) on (CPU|GPU) .*, (float32|bf)", heading)
+    assert re.match(
+        r"mnst .*: vgg19 \(weights argument\), vgg19-lite on (CPU|GPU) .*, (float32|bf)", heading
+    )
     assert about == "32 x 24 pixels, styles in shares 0.5, 0.5, 2 steps"
     assert [line.split()[:2] for line in steps] == [["step", f"{k}/2"] for k in range(3)]
     assert all("style_1" in line and "\r" not in line for line in steps)
@@ -438,8 +443,9 @@ def test_interrupt_keeps_the_picture_so_far_beside_a_finished_one(pictures, clea
 @pytest.mark.filterwarnings("default")
 def test_a_run_of_a_sweep_that_fails_is_said_at_the_end(pictures, random_weights, capfd):
     """Of two: in float32 the second one's total is no number."""
-    given = ["--folder", "runs", "--weights", str(random_weights), "--steps", "1"]
-    assert main(["sweep", *pictures, *given, "--no-progress", "--alpha-beta", "0.1,1e45"]) == 1
+    given = ["--folder", "runs", "--weights", str(random_weights), "--steps", "1", "--no-progress"]
+    odd = ["--recipe", "article", "--alpha-beta", "0.1,1e45"]
+    assert main(["sweep", *pictures, *given, *odd]) == 1
     shown = capfd.readouterr()
     assert shown.out == "1 runs in runs, 1 failed\n"
     note = r"mnst: note: 1-article-alpha2e_43-.* failed and is left out: .* loss became nan .*\n"

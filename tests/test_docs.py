@@ -111,8 +111,11 @@ def _make_brief(monkeypatch):
         steps = min(steps or (recipe or self.scene.recipe).steps, MOST_STEPS)
         return paint(self, recipe=recipe, steps=steps, **options)
 
+    # `plan` times as many steps as hold one of FINE's corrections.
+    longest = mnst.FINE.correct_every + 2
+
     def shortly(self, *given, steps, **options):
-        return run(self, *given, steps=steps if steps <= 10 else MOST_STEPS, **options)
+        return run(self, *given, steps=steps if steps <= longest else MOST_STEPS, **options)
 
     def small(self, *given, size=512, **options):
         init(self, *given, size=min(size, 32), **options)

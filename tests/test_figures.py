@@ -29,7 +29,7 @@ def made_up(gamma, *, start=(1.0, 1.0), final=(1.0, 1.0), content=1.0, image=PHO
     losses = {"content": content, "style_1": final[0], "style_2": final[1], "total": 1.0}
     return mnst.Result(
         image=image,
-        history=(mnst.StepRecord(step=3, losses=losses, learning_rate=1.0, seconds=1.0),),
+        history=(mnst.StepRecord(step=3, losses=losses, learning_rate=1.0, seconds=1.0, size=1),),
         start_losses=start,
         settings={"gamma": [gamma, 1 - gamma], "sigma": [1.0, 1.0]},
     )

@@ -246,7 +246,15 @@ PICTURES = ["photo.png", "a.png", "b.png"]
 
 @pytest.fixture
 def brief(random_weights):
-    return ["--weights", str(random_weights), "--steps", "2", "--no-progress"]
+    return [
+        "--weights",
+        str(random_weights),
+        "--steps",
+        "2",
+        "--no-progress",
+        "--recipe",
+        "article",
+    ]
 
 
 @pytest.mark.parametrize(

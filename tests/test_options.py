@@ -23,21 +23,21 @@ from mnst.painting.signatures import described
 # What they take
 
 SCENE = {"recipe", "size", "backbone", "weights", "precision", "memory"}
-MASKS = {"keep", "only", "mask", "style_masks", "localize"}
+MASKS = {"style_size", "keep", "only", "mask", "style_masks", "localize"}
 LOOP = {"steps", "init", "seed", "callback", "preview", "progress", "log_dir"}
 
 # Each function's options, and the keywords of its own.
 TAKES = {
-    mnst.stylize: (SCENE | MASKS | LOOP | {"gamma", "sigma"}, set()),
-    mnst.calibrate: (SCENE | MASKS | LOOP, {"method", "refine", "tolerance"}),
-    mnst.crossfade: (SCENE | MASKS | LOOP | {"sigma"}, {"frames", "steps_between"}),
+    mnst.stylize: (SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"}, set()),
+    mnst.calibrate: (SCENE | MASKS | LOOP | {"strength"}, {"method", "refine", "tolerance"}),
+    mnst.crossfade: (SCENE | MASKS | LOOP | {"sigma", "strength"}, {"frames", "steps_between"}),
     mnst.sweep: (
-        SCENE | MASKS | LOOP | {"gamma", "sigma"},
+        SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"},
         {"alpha_beta", "folder", "executor"},
     ),
     mnst.plan: (SCENE | MASKS | {"steps"}, set()),
     mnst.StyleTransfer: (SCENE | MASKS, set()),
-    mnst.StyleTransfer.run: (LOOP | {"gamma", "sigma", "recipe"}, {"warm"}),
+    mnst.StyleTransfer.run: (LOOP | {"gamma", "sigma", "strength", "recipe"}, {"warm"}),
     mnst.Crossfader: (SCENE | {"steps"}, {"paths", "preview_size"}),
     figures.article: (SCENE | LOOP, {"gammas", "refine", "folder"}),
     figures.paper: (SCENE | LOOP, {"gammas", "alpha_beta", "folder"}),
@@ -46,7 +46,9 @@ TAKES = {
 DEFAULTS = {
     "gamma": None,
     "sigma": None,
-    "recipe": "article",
+    "strength": None,
+    "recipe": "fine",
+    "style_size": None,
     "size": 512,
     "backbone": "auto",
     "weights": None,
@@ -68,7 +70,7 @@ DEFAULTS = {
 OTHER_DEFAULTS = {
     mnst.StyleTransfer.run: {"recipe": None},  # the scene's
     # Thirty runs are for figures, whose pictures are small, and each source has its own recipe.
-    figures.article: {"size": 256},
+    figures.article: {"size": 256, "recipe": "article"},
     figures.paper: {"size": 256, "recipe": "paper"},
     figures.localized: {"size": 256, "recipe": "paper"},
 }

@@ -189,7 +189,7 @@ def test_a_recipe_by_name_with_changes():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("gatys", "one of article, paper, tutorial"),
+        ("gatys", "one of fine, draft, fast, article, paper"),
         ("article,alpha", "alpha takes a number"),
         ("article,alpha=x", "alpha takes a number"),
         ("article,steps=1.5", "steps takes a whole number"),

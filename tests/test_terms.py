@@ -381,7 +381,9 @@ def test_an_own_term_is_in_results_files_logs_and_tables(tmp_path):
 
 
 def test_only_parts_that_come_with_mnst_are_read_from_settings():
-    with pytest.raises(ValueError, match="name is 'means': give one of content, gram, total_var"):
+    with pytest.raises(
+        ValueError, match="name is 'means': give one of content, gram, moments, total_var"
+    ):
         mnst.Recipe.from_dict(OWN.as_dict())
 
 

@@ -33,7 +33,7 @@ PICTURE = np.random.default_rng(8).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
 def result():
     losses = {"content": 1.0, "style_1": 2.0, "total": 3.0}
-    record = StepRecord(0, losses, 0.02, 0.0)
+    record = StepRecord(0, losses, 0.02, 0.0, 8)
     return Result(PICTURE, (record,), (2.0,), {"gamma": [1.0]})
 
 

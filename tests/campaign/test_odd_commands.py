@@ -215,6 +215,8 @@ RIGHT = {
     "--precision": {"auto"}.__contains__,
     "--recipe": {"article", "article,steps=\u0663"}.__contains__,
     "--sigma": {"auto", "0.5,0.5"}.__contains__,
+    "--strength": lambda text: is_number(text, most=1),
+    "--style-size": lambda text: text == "0.5,0.5" or is_number(text, 0.05, 20),
     "--tolerance": lambda text: is_number(text, 1e-320),
     "--weights": {"photo.png", "./photo.png", "text.txt"}.__contains__,
 }

@@ -1,5 +1,6 @@
 """Odd runs: whatever the options are, there is a picture of the photo's shape, or one line."""
 
+import dataclasses
 import functools
 import warnings
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 import mnst
 from mnst.backend import keras
 from mnst.engine.trainer import Trainer
+from mnst.objective import Moments
 from mnst.objective.losses import make_targets, statistics, style_targets
 from mnst.optimizers import LBFGS, Adam
+from mnst.pyramid import Pyramid
 
 CAMPAIGN = functools.partial(
     settings, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -86,7 +89,13 @@ def scenes(draw):
         optimizer=draw(OPTIMIZERS),
         alpha=draw(st.sampled_from([0.0, 0.002, 1e3])),
         total_variation=draw(st.sampled_from([0.0, 10.0])),
-        steps=draw(st.integers(1, 3)),
+        steps=draw(st.integers(1, 5)),
+        style=draw(st.sampled_from([RECIPE.style, Moments(layers=RECIPE.style.layers)])),
+        margin=draw(st.sampled_from([0, 1, 8])),
+        pyramid=draw(st.sampled_from([None, Pyramid(smallest=5), Pyramid(smallest=12, fall=1)])),
+    )
+    recipe = recipe.replace(
+        content=dataclasses.replace(recipe.content, normalized=draw(st.booleans()))
     )
     several = draw(st.booleans())
     style_masks = [draw(masks(height, width)) for _ in range(count)] if several else None
@@ -105,6 +114,7 @@ def scenes(draw):
         "localize": draw(st.sampled_from(["guided", "composite"])),
         "init": draw(st.sampled_from(["content", "noise", None, pixels(height, width, 55)])),
         "seed": seed,
+        "style_size": draw(st.sampled_from([None, 1, 0.5, 3, [1.5] * count])),
         "size": draw(st.sampled_from([8, 16, 512])),
     }
     return pixels(height, width, seed), styles, options
