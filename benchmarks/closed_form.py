@@ -20,22 +20,26 @@ def main() -> None:
     photo = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     article = mnst.ARTICLE
     departures = {
-        "as in the article": {},
+        "the article's recipe, 100 steps": {"recipe": article},
         **{f"alpha x {x:g}": {"recipe": article.replace(alpha=article.alpha * x)}
            for x in (1e10, 1e12, 1e13, 1e14)},
-        **{f"{steps} steps": {"steps": steps} for steps in (10, 25, 50, 300)},
-        **{f"from noise, {steps} steps": {"init": "noise", "steps": steps} for steps in (100, 300)},
+        **{f"{steps} steps": {"recipe": article, "steps": steps} for steps in (10, 25, 50, 300)},
+        **{f"from noise, {steps} steps": {"recipe": article, "init": "noise", "steps": steps}
+           for steps in (100, 300)},
+        **{f"FINE, strength {strength:g}": {"recipe": mnst.FINE, "strength": strength}
+           for strength in (0.2, 0.4, 0.6, 0.8, 1)},
+        "FINE at one size": {"recipe": mnst.FINE.replace(pyramid=None)},
     }  # fmt: skip
     for name, styles in {
         "swirls, glass": [swirls(), glass()],
         "glass, ink": [glass(), ink()],
         "dots, swirls": [dots(), swirls()],
     }.items():
-        transfer = mnst.StyleTransfer(photo, styles, size=options.size)
-        first, second = transfer.start_losses
-        print(f"{name}: L_1(c) / L_2(c) = {first / second:.3g}")
+        print(name)
         for departure, changes in departures.items():
-            result = transfer.run(sigma="auto", progress=False, **changes)
+            result = mnst.stylize(
+                photo, styles, size=options.size, sigma="auto", progress=False, **changes
+            )
             improved = ", ".join(f"{value:.3g}" for value in result.relative_improvement)
             apart = imbalance(result.relative_improvement)
             print(f"  {departure:<24}{apart:.3f}  (RI {improved})", flush=True)

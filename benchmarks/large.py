@@ -24,7 +24,8 @@ def measure(width: int, height: int, memory: str | None, backbone: str, steps: i
     """Paints a picture of noise, after a plan; returns what was planned and what it took."""
     cells = np.random.default_rng(0).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3))
     photo = cells.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)[:height, :width]
-    options = {"size": max(width, height), "backbone": backbone, "memory": memory, "steps": steps}
+    options = {"recipe": "article", "size": max(width, height), "backbone": backbone}
+    options |= {"memory": memory, "steps": steps}
     plan = mnst.plan(photo, **options)
     result = mnst.stylize(photo, [swirls(), glass()], progress=False, **options)
     # The first step compiles, and the last picture is measured without one.

@@ -111,7 +111,12 @@ def seconds_a_step(size: int, precision: str, rounds: int) -> dict[str, float]:
     photo = skimage.data.astronaut()[:437]
     transfers = {
         backbone: mnst.StyleTransfer(
-            photo, [swirls()], size=size, backbone=backbone, precision=precision
+            photo,
+            [swirls()],
+            recipe="article",
+            size=size,
+            backbone=backbone,
+            precision=precision,
         )
         for backbone in ("vgg19", "vgg19-lite")
     }
@@ -151,9 +156,16 @@ def main() -> None:
     means, table, cells = [], {}, []
     for name, (photo, styles) in list(scenes().items())[: options.pairs]:
         began = time.perf_counter()
-        vgg19 = mnst.StyleTransfer(photo, styles, size=options.size, backbone="vgg19")
+        vgg19 = mnst.StyleTransfer(
+            photo, styles, recipe="article", size=options.size, backbone="vgg19"
+        )
         lite = mnst.StyleTransfer(
-            photo, styles, size=options.size, backbone="vgg19-lite", weights=options.weights
+            photo,
+            styles,
+            recipe="article",
+            size=options.size,
+            backbone="vgg19-lite",
+            weights=options.weights,
         )
         table[name], pictures = closeness(vgg19, lite, steps=options.steps)
         means.append(float(np.mean([row["closeness"] for row in table[name]])))

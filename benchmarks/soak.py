@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import mnst
 
-RECIPES = ["article", "paper", "tutorial", "fast", "article,total_variation=1e12"]
+RECIPES = ["fine", "draft", "article", "paper", "tutorial", "fast", "article,total_variation=1e12"]
 
 
 def picture(random: np.random.Generator, longest: int) -> np.ndarray:

@@ -25,6 +25,7 @@ def main() -> None:
             photo,
             [swirls(), glass()],
             gamma=[k / 10 for k in range(11)],
+            recipe="article",
             size=options.size,
             steps=options.steps,
             folder=folder,
