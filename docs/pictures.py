@@ -90,7 +90,12 @@ def gallery_recipes(backbone: str) -> Image.Image:
         _row(
             [
                 _painted(HOPPER, [swirls()], backbone, recipe=recipe).run(steps=steps).image
-                for recipe, steps in (("article", 100), ("paper", 100), ("tutorial", 300))
+                for recipe, steps in (
+                    ("fine", None),
+                    ("article", 100),
+                    ("paper", 100),
+                    ("tutorial", 300),
+                )
             ]
         )
     )
