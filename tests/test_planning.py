@@ -32,7 +32,19 @@ def load_of(precision, backbone=VGG19, recipe=mnst.ARTICLE, style=None):
     """What a run takes, with one style of these sides, or its styles apart."""
     pictures = [] if style is None else [np.empty((1, *style, 3), np.float32)]
     styles = style_bytes(pictures, map(backbone.channels, recipe.style.layer_names))
-    return Load(backbone.activations, precision, recipe.optimizer.arrays, masked=0, styles=styles)
+    # Its content is laid side by side over tiles.
+    joined = sum(
+        backbone.channels(layer) / backbone.minimum_side([layer]) ** 2
+        for layer in recipe.content.layer_names
+    )
+    return Load(
+        backbone.activations,
+        precision,
+        recipe.optimizer.arrays,
+        joined=joined,
+        masked=0,
+        styles=styles,
+    )
 
 
 @pytest.mark.parametrize(
@@ -308,10 +320,10 @@ _RUN = """
 import sys
 import numpy as np
 import mnst
-height, width, precision, memory = sys.argv[1:5]
+height, width, precision, memory, recipe = sys.argv[1:6]
 photo = np.random.default_rng(0).integers(0, 256, (int(height), int(width), 3), dtype=np.uint8)
 style = photo[:256, :256]
-result = mnst.stylize(photo, [style], size=4096, steps=2, backbone="vgg19-lite",
+result = mnst.stylize(photo, [style], size=4096, steps=6, backbone="vgg19-lite", recipe=recipe,
                       precision=precision, memory=memory, progress=False)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(result.settings["tile"], status["VmHWM"].split()[0])
@@ -329,7 +341,7 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
     load = load_of(precision, VGG19_LITE, style=(256, 256))
     planned = memory_needed(*sides, load, tile)
     ran = subprocess.run(
-        [sys.executable, "-c", _RUN, *map(str, sides), precision, str(planned)],
+        [sys.executable, "-c", _RUN, *map(str, sides), precision, str(planned), "article"],
         capture_output=True,
         text=True,
         check=True,
@@ -337,6 +349,25 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
     took, peak = ran.stdout.split()
     assert took == str(tile)
     assert abs(math.log(int(peak) * 1024 / planned)) < math.log(1.25)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize("limit", ["8GB", "1.9GB"])
+def test_memory_of_several_sizes_is_within_a_quarter_of_the_plan(limit):
+    photo = np.zeros((1100, 1300, 3), np.uint8)
+    options = {"size": 4096, "backbone": "vgg19-lite", "precision": "bfloat16", "recipe": "fine"}
+    plan = mnst.plan(photo, [photo[:256, :256]], memory=limit, **options)
+    assert (plan.tile is None) == (limit == "8GB")
+    ran = subprocess.run(
+        [sys.executable, "-c", _RUN, "1100", "1300", "bfloat16", limit, "fine"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    took, peak = ran.stdout.split()
+    assert took == str(plan.tile)
+    assert abs(math.log(int(peak) * 1024 / plan.memory)) < math.log(1.25)
 
 
 def test_lbfgs_is_planned_with_the_memory_of_its_pairs():

@@ -251,6 +251,7 @@ def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypat
         mnst.networks.VGG19.activations,
         "float32",
         mnst.ARTICLE.optimizer.arrays,
+        joined=2,
         masked=0,
         styles=0,
     )

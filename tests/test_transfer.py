@@ -518,7 +518,9 @@ def test_two_that_are_in_use_do_not_share_their_step(random_weights):
 
 @pytest.mark.slow
 def test_a_run_takes_a_recipe_by_its_name(random_weights):
-    of_article = mnst.StyleTransfer(PHOTO, STYLES, weights=random_weights, precision="float32")
+    of_article = mnst.StyleTransfer(
+        PHOTO, STYLES, recipe="article", weights=random_weights, precision="float32"
+    )
     named = run(of_article, recipe="article,steps=1,alpha=0.1")
     own = run(of_article, recipe=mnst.ARTICLE.replace(steps=1, alpha=0.1))
     np.testing.assert_array_equal(named.image, own.image)

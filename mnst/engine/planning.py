@@ -32,9 +32,13 @@ class _Bytes(NamedTuple):
 
 # As benchmarks/large.py measures them with VGG19, whose layers hold 326.5 values of a pixel.
 _BYTES = {
-    "float32": _Bytes(2076 / 326.5, 366 / 326.5, 1950 / 326.5),
-    "bfloat16": _Bytes(1126 / 326.5, 176 / 326.5, 1020 / 326.5),
+    "float32": _Bytes(2076 / 326.5, 318 / 326.5, 1950 / 326.5),
+    "bfloat16": _Bytes(1126 / 326.5, 128 / 326.5, 1020 / 326.5),
 }
+
+# For each value of what terms lay side by side over tiles: it is there in float32, with what is
+# made of it and the gradient.
+_OF_JOINED = 24
 
 # For each value that a style's layers hold of a pixel, in each region: it is measured in float32,
 # and its gradient, too; but not all layers at a time.
@@ -53,6 +57,7 @@ class Load(NamedTuple):
         activations: How many values the network's layers hold of a pixel.
         precision: What the network computes in.
         arrays: How many float32 arrays of the picture's size the optimiser takes.
+        joined: How many values of a pixel the layers hold that terms lay side by side over tiles.
         masked: How many values the style's layers hold of a pixel, over all regions of the
             picture that masks make; 0 without masks.
         styles: Bytes that the styles take, from `style_bytes`.
@@ -61,6 +66,7 @@ class Load(NamedTuple):
     activations: float
     precision: devices.Precision
     arrays: int
+    joined: float
     masked: float
     styles: int
 
@@ -117,7 +123,7 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
         load: What a pixel takes.
         tile: Side of its tiles in pixels; None is the whole picture at once.
     """
-    process = 0 if devices.uses_gpu() else PROCESS
+    process: float = 0 if devices.uses_gpu() else PROCESS
     pixels, value = height * width, _BYTES[load.precision]
     process += load.styles + kept_bytes(height, width, load)
     of_masks = _OF_MASKED * load.masked
@@ -126,6 +132,7 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     # Tiles are made alike, and so may be smaller.
     of_tile = math.prod(math.ceil(side / math.ceil(side / tile)) for side in (height, width))
     of_values = value.picture * pixels + value.tile * of_tile
+    process += _OF_JOINED * load.joined * pixels
     return round(process + of_values * load.activations + of_masks * of_tile)
 
 

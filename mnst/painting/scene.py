@@ -23,6 +23,7 @@ from mnst.engine.trainer import Trainer
 from mnst.masks.pixels import load_mask
 from mnst.masks.selection import check_classes, find_mask
 from mnst.networks import Backbone, WeightsSource, get_backbone
+from mnst.objective import PICTURE
 from mnst.objective.mixing import style_shares
 from mnst.objective.regions import Regions, paint_regions
 from mnst.painting.options import MaskOptions, SceneOptions, check_scene, check_style_size
@@ -361,13 +362,23 @@ def _load(
 ) -> planning.Load:
     """Returns what a run takes for each pixel, and for its styles."""
     channels = {layer: backbone.channels(layer) for layer in recipe.style.layer_names}
-    # A layer behind pools has fewer positions, by as much as its smallest picture is larger.
-    of_pixel = sum(many / backbone.minimum_side([name]) ** 2 for name, many in channels.items())
+
+    def of_pixel(layer: str) -> float:
+        # A layer behind pools has fewer positions, by as much as its smallest picture is larger.
+        return backbone.channels(layer) / backbone.minimum_side([layer]) ** 2
+
+    joined = {
+        layer
+        for term in recipe.objective.values()
+        for layer in term.layer_names
+        if term.over_tiles == "join" and layer != PICTURE
+    }
     return planning.Load(
         backbone.activations,
         precision,
         recipe.optimizer.arrays,
-        regions * of_pixel,
+        sum(map(of_pixel, joined)),
+        regions * sum(map(of_pixel, channels)),
         planning.style_bytes(pictures, channels.values()),
     )
 
