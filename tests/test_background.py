@@ -176,7 +176,7 @@ def test_the_full_picture(crossfader, view):
     assert crossfader.wait(100)
     ((result, full),) = view.of("finished")
     assert full
-    assert result.settings["recipe"]["name"] == "article"
+    assert result.settings["recipe"]["name"] == "fine"
     assert [step for step, _, _ in view.of("showing")] == [1, 2, 3, 4]
 
 
