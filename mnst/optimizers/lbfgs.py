@@ -40,8 +40,9 @@ class LBFGS:
 
     @property
     def arrays(self) -> int:
-        """Its pairs, the picture and the gradient that it stands at, and what it computes with."""
-        return 2 * self.pairs + 8
+        """Its pairs, room to write one half of them anew, the picture and the gradient that it
+        stands at, and what it computes with."""
+        return 3 * self.pairs + 8
 
     def start(self, image: Any) -> LBFGSState:
         """See `Optimizer`."""
@@ -68,12 +69,12 @@ class LBFGSState(OptimizerState):
         # gradients of losses of 1e20 would leave float32.
         self._unit, self._loss = _zeros(), _zeros()
         self._accepted, self._gradient = _zeros(*shape), _zeros(*shape)
-        # Changes of the picture and of the gradient, a pair in each row, and the products of every
-        # one with every other. Rows that are empty yet are 0, and their products those of the
-        # identity: so they change nothing.
+        # Changes of the picture and of the gradient, a pair in each row, the oldest first, and the
+        # products of each move with its own turn and those after it. The last so many rows count.
+        # The products of the others are those of the identity: so they change nothing.
         size = math.prod(shape)
         self._moves, self._turns = _zeros(self._rows, size), _zeros(self._rows, size)
-        self._products = tf.Variable(tf.eye(self._rows))  # of a move, down, and a turn, across
+        self._products = tf.Variable(tf.eye(self._rows))  # of a move, down, and a turn
         self._pairs = tf.Variable(0)
         self._scale = _zeros()  # of the filter
 
@@ -129,19 +130,21 @@ class LBFGSState(OptimizerState):
         self._image.assign(self._accepted + tf.clip_by_value(least, 0.1, 0.5) * move)
 
     def _remember(self, move: Tensor, turn: Tensor, curved: Tensor) -> None:
-        place = self._pairs % self._rows
         coarse = tf.reshape(self._coarsened(turn), [-1])
         move, turn = tf.reshape(move, [-1]), tf.reshape(turn, [-1])
-        self._moves[place].assign(move)
-        self._turns[place].assign(turn)
-        self._products[place].assign(tf.linalg.matvec(self._turns, move))
-        self._products[:, place].assign(tf.linalg.matvec(self._moves, turn))
-        self._scale.assign(curved / _dot(turn, coarse))
+        # The rows are written anew, which needs room for as many more: so the one kind comes after
+        # the other. To assign a row alone would cost more: TensorFlow then copies all of them
+        # wherever they are read.
         self._pairs.assign_add(1)
+        self._moves.assign(_moved_up(self._moves, move))
+        along = self._along(self._moves, turn)
+        with tf.control_dependencies([along]):
+            self._turns.assign(_moved_up(self._turns, turn))
+        older = _moved_up(self._products[:, 1:], tf.zeros(self._rows - 1))
+        self._products.assign(tf.concat([older, along[:, tf.newaxis]], 1))
+        self._scale.assign(curved / _dot(turn, coarse))
 
     def _forget(self) -> None:
-        for variable in (self._moves, self._turns):
-            variable.assign(tf.zeros_like(variable))
         self._products.assign(tf.eye(self._rows))
         self._pairs.assign(0)
 
@@ -166,36 +169,38 @@ class LBFGSState(OptimizerState):
         The two loops of algorithm 7.4 in closed form (Byrd, Nocedal and Schnabel 1994): what each
         of them finds, pair by pair, solves a triangular system of the pairs' products.
         """
-        order = (self._pairs + tf.range(self._rows)) % self._rows  # oldest first
-        products = tf.gather(tf.gather(self._products, order), order, axis=1)
-        upper = tf.linalg.band_part(products, 0, -1)
+        products = self._products.value()
         down = -tf.reshape(self._gradient, [-1])
 
-        along = _in_order(self._moves, down, order)
-        back = tf.linalg.triangular_solve(upper, along, lower=False)
-        down -= _combined(self._turns, back, order)
+        along = self._along(self._moves, down)
+        back = _solved(products, along)
+        down -= tf.linalg.matvec(self._turns, back, transpose_a=True)
         down = self._scale * tf.reshape(
             self._coarsened(tf.reshape(down, self._gradient.shape)), [-1]
         )
-        along = tf.linalg.diag_part(products)[:, tf.newaxis] * back
-        along -= _in_order(self._turns, down, order)
-        forth = tf.linalg.triangular_solve(upper, along, lower=False, adjoint=True)
-        down += _combined(self._moves, forth, order)
+        along = tf.linalg.diag_part(products) * back - self._along(self._turns, down)
+        forth = _solved(products, along, adjoint=True)
+        down += tf.linalg.matvec(self._moves, forth, transpose_a=True)
         return tf.reshape(down, self._gradient.shape)
+
+    def _along(self, rows: Tensor, vector: Tensor) -> Tensor:
+        """Returns the products of the rows that count with a vector, [pairs]; of others, 0."""
+        counts = tf.range(self._rows) >= self._rows - self._pairs
+        return tf.where(counts, tf.linalg.matvec(rows, vector), 0.0)
 
     def _coarsened(self, gradient: Tensor) -> Tensor:
         return filtered(gradient, self._filter)
 
 
-def _in_order(rows: Tensor, vector: Tensor, order: Tensor) -> Tensor:
-    """Returns the rows' products with a vector, [pairs, 1], in that order."""
-    return tf.gather(tf.linalg.matvec(rows, vector), order)[:, tf.newaxis]
+def _moved_up(rows: Tensor, row: Tensor) -> Tensor:
+    """Returns rows without the first, and with another as the last."""
+    return tf.concat([rows[1:], row[tf.newaxis]], 0)
 
 
-def _combined(rows: Tensor, weights: Tensor, order: Tensor) -> Tensor:
-    """Returns the sum of the rows, the one that `order` names first times the first weight."""
-    placed = tf.scatter_nd(order[:, tf.newaxis], weights[:, 0], tf.shape(order))
-    return tf.linalg.matvec(rows, placed, transpose_a=True)
+def _solved(upper: Tensor, along: Tensor, *, adjoint: bool = False) -> Tensor:
+    """Returns what an upper triangular matrix, or its adjoint, takes to a vector, [pairs]."""
+    column = along[:, tf.newaxis]
+    return tf.linalg.triangular_solve(upper, column, lower=False, adjoint=adjoint)[:, 0]
 
 
 def _zeros(*shape: int) -> Any:
