@@ -52,14 +52,14 @@ def style_distance(picture: Sequence[np.ndarray], painting: Sequence[np.ndarray]
     return float(np.mean(apart))
 
 
-def structure(seen: Sequence[Features]) -> np.ndarray:
+def structure(features: Features) -> np.ndarray:
     """Returns how unlike each other the places of a grid are, each column as shares of its sum.
 
     It tells what is where, and nothing of colours or strokes that are the same everywhere.
     """
-    features = seen[0][LAYERS[-1]]
-    rows, columns = (np.linspace(0, side - 1, GRID).astype(int) for side in features.shape[:2])
-    places = features[np.ix_(rows, columns)].reshape(GRID**2, -1)
+    deepest = features[LAYERS[-1]]
+    rows, columns = (np.linspace(0, side - 1, GRID).astype(int) for side in deepest.shape[:2])
+    places = deepest[np.ix_(rows, columns)].reshape(GRID**2, -1)
     places = places / np.linalg.norm(places, axis=1, keepdims=True).clip(1e-6)
     unlike = 1 - places @ places.T
     return unlike / unlike.sum(axis=0).clip(1e-6)

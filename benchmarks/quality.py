@@ -176,7 +176,7 @@ class Judge:
         self.look, self.label = look, label
         self.photo = photo
         self.manner = measures.manner(measures.look_at_scales(look, painting))
-        self.structure = measures.structure(measures.look_at_scales(look, photo))
+        self.structure = measures.structure(look(photo))
         self.labels = label and label(photo)
 
     def __call__(self, picture: np.ndarray) -> dict[str, float | None]:
@@ -185,7 +185,7 @@ class Judge:
         frame = measures.frame(picture, self.photo)
         return {
             "style": measures.style_distance(measures.manner(seen), self.manner),
-            "content": measures.content_distance(measures.structure(seen), self.structure),
+            "content": measures.content_distance(measures.structure(seen[0]), self.structure),
             **texture(picture),
             **{f"frame_{kind}": value for kind, value in frame.items()},
             "seen": self.label and measures.agreement(self.label(picture), self.labels),

@@ -43,7 +43,7 @@ def load_of(precision, backbone=VGG19, recipe=mnst.ARTICLE, style=None):
         recipe.optimizer.arrays,
         joined=joined,
         masked=0,
-        styles=styles,
+        standing=styles,
     )
 
 
@@ -353,7 +353,7 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize("limit", ["8GB", "1.9GB"])
+@pytest.mark.parametrize("limit", ["8GB", "2.4GB"])
 def test_memory_of_several_sizes_is_within_a_quarter_of_the_plan(limit):
     photo = np.zeros((1100, 1300, 3), np.uint8)
     options = {"size": 4096, "backbone": "vgg19-lite", "precision": "bfloat16", "recipe": "fine"}
@@ -377,7 +377,7 @@ def test_lbfgs_is_planned_with_the_memory_of_its_pairs():
         for recipe in (mnst.ARTICLE, lbfgs, lbfgs.replace(pairs=lbfgs.optimizer.pairs + 5))
     )
     assert by_lbfgs - by_adam >= 2 * lbfgs.optimizer.pairs * 12 * 10**6
-    assert by_more - by_lbfgs == 2 * 5 * 12 * 10**6
+    assert by_more - by_lbfgs == 3 * 5 * 12 * 10**6
 
 
 def test_a_plan_without_steps_is_refused_before_pictures_are_read():

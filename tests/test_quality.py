@@ -33,7 +33,7 @@ def manner(look, pixels):
 
 
 def structure(look, pixels):
-    return measures.structure(measures.look_at_scales(look, pixels))
+    return measures.structure(look(pixels))
 
 
 def colours(pixels):
@@ -79,7 +79,7 @@ def test_moved_about_a_picture_keeps_its_manner_and_loses_its_structure(look):
 def test_structure_knows_nothing_of_brightness():
     features = {measures.LAYERS[-1]: np.random.default_rng(2).uniform(1, 2, (20, 30, 5))}
     brighter = {name: 3 * values for name, values in features.items()}
-    one, other = measures.structure([features]), measures.structure([brighter])
+    one, other = measures.structure(features), measures.structure(brighter)
     np.testing.assert_allclose(one, other, atol=1e-9)
     np.testing.assert_allclose(one.sum(axis=0), 1)
     assert one.shape == (144, 144)
@@ -87,7 +87,7 @@ def test_structure_knows_nothing_of_brightness():
 
 def test_structure_is_the_cosines_of_a_grid():
     values = np.random.default_rng(3).normal(size=(24, 36, 4))
-    found = measures.structure([{measures.LAYERS[-1]: values}])
+    found = measures.structure({measures.LAYERS[-1]: values})
     grid = [(int(i * 23 / 11), int(j * 35 / 11)) for i in range(12) for j in range(12)]
     unlike = np.empty((144, 144))
     for a, first in enumerate(grid):

@@ -253,7 +253,7 @@ def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypat
         mnst.ARTICLE.optimizer.arrays,
         joined=2,
         masked=0,
-        styles=0,
+        standing=0,
     )
     least = planning.memory_needed(200, 130, load, 64)
     short = options(random_weights, recipe=mnst.ARTICLE, steps=2, memory=least + 2 * 10**7)

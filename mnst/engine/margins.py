@@ -41,17 +41,17 @@ class Margin(NamedTuple):
         widths = [(0, 0), self.rows, self.columns, (0, 0)]
         return np.pad(maps, widths[: maps.ndim], "symmetric")
 
-    def cut(self, image: Any) -> Any:
-        """Returns a picture, [1, H, W, 3], without its margin."""
+    def cut(self, maps: Any) -> Any:
+        """Returns pictures, [B, H, W, N], or masks, [B, H, W], without their margin: a view."""
         if self == _NONE:
-            return image
+            return maps
         (top, bottom), (left, right) = self
-        height, width = image.shape[1:3]
-        return image[:, top : height - bottom, left : width - right]
+        height, width = maps.shape[1:3]
+        return maps[:, top : height - bottom, left : width - right]
 
-    def sides(self, height: int, width: int) -> tuple[int, int]:
-        """Returns the height and width of what is painted for a picture."""
-        return height + sum(self.rows), width + sum(self.columns)
+    def inner_sides(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width of the picture in what is painted for it."""
+        return height - sum(self.rows), width - sum(self.columns)
 
 
 _NONE = Margin((0, 0), (0, 0))

@@ -60,7 +60,8 @@ class Load(NamedTuple):
         joined: How many values of a pixel the layers hold that terms lay side by side over tiles.
         masked: How many values the style's layers hold of a pixel, over all regions of the
             picture that masks make; 0 without masks.
-        styles: Bytes that the styles take, from `style_bytes`.
+        standing: Bytes that are taken whatever is painted: by styles, from `style_bytes`, and by
+            the sizes before.
     """
 
     activations: float
@@ -68,7 +69,7 @@ class Load(NamedTuple):
     arrays: int
     joined: float
     masked: float
-    styles: int
+    standing: int
 
 
 def style_bytes(pictures: Sequence[np.ndarray], channels: Iterable[int]) -> int:
@@ -125,7 +126,7 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     """
     process: float = 0 if devices.uses_gpu() else PROCESS
     pixels, value = height * width, _BYTES[load.precision]
-    process += load.styles + kept_bytes(height, width, load)
+    process += load.standing + kept_bytes(height, width, load)
     of_masks = _OF_MASKED * load.masked
     if tile is None:
         return round(process + (value.whole * load.activations + of_masks) * pixels)

@@ -33,8 +33,7 @@ class Stage(NamedTuple):
     @property
     def sides(self) -> tuple[int, int]:
         """Height and width of the picture."""
-        height, width = self.margin.cut(self.trainer.image).shape[1:3]
-        return height, width
+        return self.margin.inner_sides(*self.trainer.image.shape[1:3])
 
 
 def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[StepRecord]:
@@ -62,10 +61,10 @@ def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[Ste
             for record in stage.trainer.run(
                 start, stage.targets, steps=stage.steps, warm=warm, before=before
             ):
-                start = stage.margin.cut(record.image)
+                shown = _after(done, record, time.perf_counter() - began, stage.margin)
+                start = shown.image
                 if record.step < stage.steps or is_last:
-                    seconds = time.perf_counter() - began
-                    last = _after(done, record, seconds, stage.margin)
+                    last = shown
                     yield last
         except DivergenceError as error:
             best = error.best and _after(done, error.best, error.best.seconds, stage.margin)

@@ -129,8 +129,7 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def resize_to(image: np.ndarray, side: int) -> np.ndarray:
     """Resamples a picture, [1, H, W, 3] float32, until its long side is so many pixels."""
     height, width = image.shape[1:3]
-    part = side / max(height, width)
-    return resize_image(image, max(1, round(height * part)), max(1, round(width * part)))
+    return resize_image(image, *_sides(height, width, side))
 
 
 def long_side(source: Any) -> int:

@@ -193,10 +193,8 @@ def mixed_style_losses(shares: ArrayLike, distances: ArrayLike) -> np.ndarray:
     """
     v = np.asarray(shares, np.float64) / np.sum(shares)
     between = np.asarray(distances, np.float64)
-    in_units_of = (
-        between if between.ndim == 3 else np.broadcast_to(between, (len(v), *between.shape))
-    )
-    losses: np.ndarray = np.einsum("kkj,j->k", in_units_of, v) - (in_units_of @ v) @ v / 2
+    own = between if between.ndim == 2 else np.einsum("kkj->kj", between)
+    losses: np.ndarray = own @ v - (between @ v) @ v / 2
     return losses
 
 

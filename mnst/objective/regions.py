@@ -5,7 +5,7 @@ Pure functions on arrays. A mask is float32 [H, W] in 0..1, as large as the pict
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,10 @@ class Regions(NamedTuple):
         """The share of the picture's pixels that each region has, float64 [R]."""
         areas: np.ndarray = self.styles.mean(axis=(1, 2), dtype=np.float64)
         return areas
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Regions:
+        """Returns the regions of what something makes of pictures, given masks [B, H, W]."""
+        return Regions(change(self.painted[np.newaxis])[0], change(self.styles))
 
 
 def paint_regions(

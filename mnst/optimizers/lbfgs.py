@@ -40,8 +40,7 @@ class LBFGS:
 
     @property
     def arrays(self) -> int:
-        """Its pairs, room to write one half of them anew, the picture and the gradient that it
-        stands at, and what it computes with."""
+        """Its pairs, room to write half of them anew, where it stands, what it computes with."""
         return 3 * self.pairs + 8
 
     def start(self, image: Any) -> LBFGSState:

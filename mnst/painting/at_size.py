@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mnst.engine.sizes import Stage
 from mnst.engine.trainer import Trainer
 from mnst.objective.losses import (
     Statistics,
@@ -31,7 +32,6 @@ class AtSize:
 
     Attributes:
         trainer: The same.
-        margin: What is painted around the picture, and cut off.
         photo: What the network sees of the photo.
         styles: What the styles ask for, from `mnst.style_targets`.
     """
@@ -40,7 +40,6 @@ class AtSize:
         self, scene: Scene, canvas: Canvas, trainer: Trainer, pictures: list[np.ndarray]
     ) -> None:
         self._scene, self._canvas = scene, canvas
-        self.margin = canvas.margin
         self.trainer = trainer
         self.photo = self.see(canvas.photo)
         is_last = canvas is scene.canvases[-1]
@@ -55,6 +54,13 @@ class AtSize:
         regions = style_regions(self._scene.guided(self._canvas))
         shown = self._canvas.margin.around(np.asarray(image))
         return self.trainer.evaluator.statistics(shown, regions=regions)
+
+    def stage(
+        self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...], steps: int
+    ) -> Stage:
+        """Returns what a run does in this size, in so many steps."""
+        targets = self.targets(recipe, gamma, sigma)
+        return Stage(self.trainer, targets, steps, self._canvas.margin)
 
     def targets(
         self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...]

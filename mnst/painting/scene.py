@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,11 @@ from mnst.networks import Backbone, WeightsSource, get_backbone
 from mnst.objective import PICTURE
 from mnst.objective.mixing import style_shares
 from mnst.objective.regions import Regions, paint_regions
-from mnst.painting.options import MaskOptions, SceneOptions, check_scene, check_style_size
-from mnst.pyramid import Pyramid
+from mnst.painting.options import SceneOptions, check_scene, check_style_size
 from mnst.recipes import Recipe
+
+Masks = tuple[np.ndarray | None, list[np.ndarray | None] | None]
+"""What to keep, float32 [H, W] in 0..1, and where each style may paint; None is all of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,46 +59,52 @@ class Canvas:
     """A scene in one of the sizes that it is painted in.
 
     Attributes:
-        photo: In that size, float32 [1, H, W, 3], 0..255.
-        regions: Where the styles may paint; None without masks.
-        margin: What is painted around it, and cut off.
+        content: The photo in that size, with what is painted around it, float32 [1, H, W, 3],
+            0..255.
+        painted_regions: Where the styles may paint, as large as the content; None without masks.
+        margin: What of it is cut off.
         tile: Side of the tiles that the picture is painted in, in pixels; None is as a whole.
     """
 
-    photo: np.ndarray
-    regions: Regions | None
+    content: np.ndarray
+    painted_regions: Regions | None
     margin: Margin
-    tile: int | None
+    tile: int | None = None
+
+    @classmethod
+    def of(cls, photo: np.ndarray, regions: Regions | None, margin: int) -> Canvas:
+        """Returns a canvas for a photo, to be painted as a whole, with so many pixels around it."""
+        around = margin_of(margin, *photo.shape[1:3])
+        return cls(around.around(photo), regions and regions.changed(around.around), around)
+
+    @property
+    def photo(self) -> np.ndarray:
+        """The photo itself."""
+        pixels: np.ndarray = self.margin.cut(self.content)
+        return pixels
+
+    @property
+    def regions(self) -> Regions | None:
+        """Where the styles may paint on the photo itself."""
+        return self.painted_regions and self.painted_regions.changed(self.margin.cut)
 
     @property
     def sides(self) -> tuple[int, int]:
         """Height and width of the picture."""
-        height, width = self.photo.shape[1:3]
-        return height, width
-
-    @property
-    def content(self) -> np.ndarray:
-        """The photo with what is painted around it, float32 [1, H, W, 3]."""
-        return self.margin.around(self.photo)
+        return self.margin.inner_sides(*self.painted_sides)
 
     @property
     def painted_sides(self) -> tuple[int, int]:
         """Height and width of what is painted."""
-        return self.margin.sides(*self.sides)
-
-    @property
-    def painted_regions(self) -> Regions | None:
-        """Where the styles may paint, on what is painted."""
-        if self.regions is None:
-            return None
-        painted = self.margin.around(self.regions.painted[np.newaxis])[0]
-        return Regions(painted, self.margin.around(self.regions.styles))
+        height, width = self.content.shape[1:3]
+        return height, width
 
     def composited(self, image: Any) -> Any:
         """Puts the photo's pixels back where a picture keeps them (paper, section 4.3)."""
-        if self.regions is None:
+        regions = self.regions
+        if regions is None:
             return image
-        painted = self.regions.painted[None, ..., None]
+        painted = regions.painted[None, ..., None]
         return (1 - painted) * self.photo + painted * np.asarray(image)
 
 
@@ -179,8 +187,8 @@ class Scene:
 
     def steps(self, steps: int) -> tuple[int, ...]:
         """Returns how many of a run's steps each of the canvases gets; 0 for one left out."""
-        pyramid = self.recipe.pyramid or Pyramid()
-        return pyramid.steps(len(self.canvases), steps)
+        pyramid = self.recipe.pyramid
+        return (steps,) if pyramid is None else pyramid.steps(len(self.canvases), steps)
 
     @property
     def smallest(self) -> int:
@@ -285,33 +293,36 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         for k, (style, factor) in enumerate(zip(given, style_sizes, strict=True))
     ]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
-    cell = backbone.minimum_side(recipe.style.layer_names)
-    regions_at = functools.partial(_find_regions, kept, len(given), options, cell)
-    regions = regions_at(*content.shape[1:3])
+    masks = read_masks(kept, options["style_masks"], *content.shape[1:3])
+    regions_of = functools.partial(
+        paint_regions, styles=len(given), cell=backbone.minimum_side(recipe.style.layer_names)
+    )
+    canvas = Canvas.of(content, regions_of(*masks), recipe.margin)
+    coarse = _coarse_canvases(recipe, content, masks, regions_of, smallest)
 
     # All that was given is checked; from here on it takes time.
     device = devices.device_name()
     precision = devices.resolve_precision(options["precision"], backbone.precision)
     limit = planning.parse_memory(options["memory"]) or memory_limit()
-    guided = regions if options["localize"] == "guided" else None
+    guided = canvas.painted_regions if options["localize"] == "guided" else None
     load = _load(backbone, recipe, precision, pictures, 0 if guided is None else len(guided.styles))
+    # What the coarse sizes keep is there until the run ends.
+    kept_of_coarse = (planning.kept_bytes(*each.painted_sides, load) for each in coarse)
+    load = load._replace(standing=load.standing + sum(kept_of_coarse))
     # Styles are measured in the same tiles.
-    margin = margin_of(recipe.margin, *content.shape[1:3])
-    sides = [margin.sides(*content.shape[1:3]), *(picture.shape[1:3] for picture in pictures)]
+    sides = [canvas.painted_sides, *(picture.shape[1:3] for picture in pictures)]
     tall, wide = max(sides, key=math.prod)
     tile = planning.find_tile(tall, wide, load, limit)
     if tile is not None:
         check_terms_can_be_tiled(recipe)
-    coarse = _coarse_canvases(recipe, content, smallest, regions_at, tile)
     needed = planning.memory_needed(tall, wide, load, tile)
-    needed += sum(planning.kept_bytes(*canvas.painted_sides, load) for canvas in coarse)
     weights = weights.fetch()
     surrogate = None
     if recipe.surrogate not in ("none", weights.backbone.name):
         surrogate = get_backbone(recipe.surrogate).find_weights().fetch()
     scene = Scene(
         recipe,
-        (*coarse, Canvas(content, regions, margin, tile)),
+        (*(_tiled(each, tile) for each in coarse), replace(canvas, tile=tile)),
         tuple(1.0 if factor is None else factor for factor in style_sizes),
         options["localize"],
         kept is not None,
@@ -329,28 +340,29 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
 def _coarse_canvases(
     recipe: Recipe,
     content: np.ndarray,
+    masks: Masks,
+    regions_of: Callable[[np.ndarray | None, list[np.ndarray | None] | None], Regions | None],
     smallest: int,
-    regions_at: Callable[[int, int], Regions | None],
-    tile: int | None,
 ) -> list[Canvas]:
-    """Returns the canvases of all sizes but the last, of those that the network can see.
-
-    Tiles are as large as the last one's: a canvas that is no larger than one is painted whole.
-    """
+    """Returns the canvases of all sizes but the last, of those that the network can see."""
     canvases: list[Canvas] = []
     if recipe.pyramid is None:
         return canvases
     for sides in recipe.pyramid.sizes(*content.shape[1:3])[:-1]:
         try:
-            regions = regions_at(*sides)
+            regions = regions_of(*read_masks(*masks, *sides))
         except ValueError:  # a place that a style has in the picture is lost in that size
             canvases.clear()
             continue
         if min(sides) >= smallest:
-            of_size = None if tile is None or max(sides) <= tile else tile
-            photo, margin = images.resize_image(content, *sides), margin_of(recipe.margin, *sides)
-            canvases.append(Canvas(photo, regions, margin, of_size))
+            photo = images.resize_image(content, *sides)
+            canvases.append(Canvas.of(photo, regions, recipe.margin))
     return canvases
+
+
+def _tiled(coarse: Canvas, tile: int | None) -> Canvas:
+    """Returns a canvas in tiles as large as the last one's; whole, if it is no larger than one."""
+    return coarse if tile is None or max(coarse.sides) <= tile else replace(coarse, tile=tile)
 
 
 def _load(
@@ -413,8 +425,6 @@ def _read_style(
 ) -> np.ndarray:
     """Reads a style in the size that makes its strokes as large as they are asked for."""
     read = read_once(source, argument, size=style_read_size(size, factor))
-    if factor is None:
-        _check_side(read.name, read.pixels, smallest, f"with size={size}")
     pixels, beside = read.pixels, max(content.shape[1:3])
     if factor is not None:
         pixels = images.resize_to(pixels, round(factor * beside))
@@ -441,25 +451,17 @@ def _check_side(name: str, pixels: np.ndarray, smallest: int, why: str) -> None:
         )
 
 
-def _find_regions(
-    kept: Any, styles: int, options: MaskOptions, cell: int, height: int, width: int
-) -> Regions | None:
-    """Returns where the styles may paint in a picture of some size."""
-    return paint_regions(
-        None if kept is None else load_mask(kept, height, width),
-        load_style_masks(options["style_masks"], height, width),
-        styles,
-        cell=cell,
+def read_masks(mask: Any, style_masks: Sequence[Any] | None, height: int, width: int) -> Masks:
+    """Reads what to keep, and where each style may paint, in a picture's size; None is all of it.
+
+    What was read before is only brought to another size.
+    """
+    return (
+        None if mask is None else load_mask(mask, height, width),
+        None
+        if style_masks is None
+        else [
+            None if own is None else load_mask(own, height, width, name=f"style_masks[{k}]")
+            for k, own in enumerate(style_masks)
+        ],
     )
-
-
-def load_style_masks(
-    masks: Sequence[Any] | None, height: int, width: int
-) -> list[np.ndarray | None] | None:
-    """Reads where each style may paint, in a picture's size; None is everywhere."""
-    if masks is None:
-        return None
-    return [
-        None if mask is None else load_mask(mask, height, width, name=f"style_masks[{k}]")
-        for k, mask in enumerate(masks)
-    ]

@@ -25,7 +25,6 @@ from mnst.checks import check_folder, check_list, check_number, shown
 from mnst.engine.trainer import StepRecord
 from mnst.errors import WeightsError, calls_within_mnst, one_line, tell
 from mnst.images import sha256
-from mnst.masks.pixels import load_mask
 from mnst.masks.selection import find_mask
 from mnst.networks import get_backbone
 from mnst.objective.regions import paint_regions
@@ -43,8 +42,8 @@ from mnst.painting.result import Result
 from mnst.painting.scene import (
     AsRead,
     check_kept,
-    load_style_masks,
     open_scene,
+    read_masks,
     read_once,
     style_list,
     style_read_size,
@@ -306,8 +305,7 @@ def _masks(photo: Any, content: AsRead, styles: int, options: Mapping[str, Any])
     """Returns a photo's masks at the size of its runs, found once, in the photo as it was given."""
     sides = content.pixels.shape[1:3]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
-    mask = None if kept is None else load_mask(kept, *sides)
-    style_masks = load_style_masks(options["style_masks"], *sides)
+    mask, style_masks = read_masks(kept, options["style_masks"], *sides)
     # Says what is wrong before the first run, not between.
     paint_regions(mask, style_masks, styles)
     return {"keep": None, "only": None, "mask": mask, "style_masks": style_masks}

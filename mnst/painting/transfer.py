@@ -243,7 +243,7 @@ class StyleTransfer:
         steps = (recipe.steps,) if in_full else self.scene.steps(recipe.steps)
         sizes = self._sizes[-len(steps) :]
         return [
-            Stage(size.trainer, size.targets(recipe, gamma, sigma), of_size, size.margin)
+            size.stage(recipe, gamma, sigma, of_size)
             for size, of_size in zip(sizes, steps, strict=True)
             if of_size
         ]
@@ -262,13 +262,12 @@ class StyleTransfer:
 
     def _composited(self, record: StepRecord) -> StepRecord:
         """Returns a record with the picture as it is seen."""
-        sides = tuple(np.asarray(record.image).shape[1:3])
-        canvas = next(canvas for canvas in self.scene.canvases if canvas.sides == sides)
+        canvas = next(each for each in self.scene.canvases if max(each.sides) == record.size)
         return record.with_image(self.scene.composited(canvas, record.image))
 
     def _in_full(self, record: StepRecord, targets: Targets) -> StepRecord:
         """Returns a record in the full size; of a run that has ended before, it is measured so."""
-        if tuple(np.asarray(record.image).shape[1:3]) != self.scene.sides:
+        if record.size != max(self.scene.sides):
             pixels = images.resize_image(np.asarray(record.image), *self.scene.sides)
             _, named = mixed_losses(self._full.see(pixels), targets, self.scene.recipe)
             losses = {name: float(loss) for name, loss in named.items()}
