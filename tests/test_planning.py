@@ -377,7 +377,7 @@ def test_lbfgs_is_planned_with_the_memory_of_its_pairs():
         for recipe in (mnst.ARTICLE, lbfgs, lbfgs.replace(pairs=lbfgs.optimizer.pairs + 5))
     )
     assert by_lbfgs - by_adam >= 2 * lbfgs.optimizer.pairs * 12 * 10**6
-    assert by_more - by_lbfgs == 3 * 5 * 12 * 10**6
+    assert by_more - by_lbfgs == 2 * 5 * 12 * 10**6
 
 
 def test_a_plan_without_steps_is_refused_before_pictures_are_read():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,8 @@ class LBFGS:
 
     @property
     def arrays(self) -> int:
-        """Its pairs, room to write half of them anew, where it stands, what it computes with."""
-        return 3 * self.pairs + 8
+        """Its pairs, where it stands, and what it computes with."""
+        return 2 * self.pairs + 8
 
     def start(self, image: Any) -> LBFGSState:
         """See `Optimizer`."""
@@ -68,11 +68,10 @@ class LBFGSState(OptimizerState):
         # gradients of losses of 1e20 would leave float32.
         self._unit, self._loss = _zeros(), _zeros()
         self._accepted, self._gradient = _zeros(*shape), _zeros(*shape)
-        # Changes of the picture and of the gradient, a pair in each row, the oldest first, and the
-        # products of each move with its own turn and those after it. The last so many rows count.
-        # The products of the others are those of the identity: so they change nothing.
-        size = math.prod(shape)
-        self._moves, self._turns = _zeros(self._rows, size), _zeros(self._rows, size)
+        # Changes of the picture and of the gradient, the oldest first, and the products of each
+        # move with its own turn and those after it. The last so many count. The products of the
+        # others are those of the identity: so they change nothing.
+        self._moves, self._turns = ([_zeros(*shape) for _ in range(self._rows)] for _ in range(2))
         self._products = tf.Variable(tf.eye(self._rows))  # of a move, down, and a turn
         self._pairs = tf.Variable(0)
         self._scale = _zeros()  # of the filter
@@ -129,19 +128,16 @@ class LBFGSState(OptimizerState):
         self._image.assign(self._accepted + tf.clip_by_value(least, 0.1, 0.5) * move)
 
     def _remember(self, move: Tensor, turn: Tensor, curved: Tensor) -> None:
-        coarse = tf.reshape(self._coarsened(turn), [-1])
-        move, turn = tf.reshape(move, [-1]), tf.reshape(turn, [-1])
-        # The rows are written anew, which needs room for as many more: so the one kind comes after
-        # the other. To assign a row alone would cost more: TensorFlow then copies all of them
-        # wherever they are read.
         self._pairs.assign_add(1)
-        self._moves.assign(_moved_up(self._moves, move))
+        for rows, newest in ((self._moves, move), (self._turns, turn)):
+            # Each variable is handed what the next one holds, and nothing is copied. (Rows of one
+            # variable would be copied, all of them and at every reading, once one is assigned.)
+            for row, later in zip(rows, [*rows[1:], newest], strict=True):
+                row.assign(later)
         along = self._along(self._moves, turn)
-        with tf.control_dependencies([along]):
-            self._turns.assign(_moved_up(self._turns, turn))
-        older = _moved_up(self._products[:, 1:], tf.zeros(self._rows - 1))
+        older = tf.concat([self._products[1:, 1:], tf.zeros([1, self._rows - 1])], 0)
         self._products.assign(tf.concat([older, along[:, tf.newaxis]], 1))
-        self._scale.assign(curved / _dot(turn, coarse))
+        self._scale.assign(curved / _dot(turn, self._coarsened(turn)))
 
     def _forget(self) -> None:
         self._products.assign(tf.eye(self._rows))
@@ -169,31 +165,40 @@ class LBFGSState(OptimizerState):
         of them finds, pair by pair, solves a triangular system of the pairs' products.
         """
         products = self._products.value()
-        down = -tf.reshape(self._gradient, [-1])
+        down = -self._gradient.value()
 
-        along = self._along(self._moves, down)
-        back = _solved(products, along)
-        down -= tf.linalg.matvec(self._turns, back, transpose_a=True)
-        down = self._scale * tf.reshape(
-            self._coarsened(tf.reshape(down, self._gradient.shape)), [-1]
-        )
+        back = _solved(products, self._along(self._moves, down))
+        down -= _combined(self._turns, back)
+        down = self._scale * self._coarsened(down)
         along = tf.linalg.diag_part(products) * back - self._along(self._turns, down)
         forth = _solved(products, along, adjoint=True)
-        down += tf.linalg.matvec(self._moves, forth, transpose_a=True)
-        return tf.reshape(down, self._gradient.shape)
+        return down + _combined(self._moves, forth)
 
-    def _along(self, rows: Tensor, vector: Tensor) -> Tensor:
-        """Returns the products of the rows that count with a vector, [pairs]; of others, 0."""
+    def _along(self, rows: Sequence[Tensor], image: Tensor) -> Tensor:
+        """Returns the products of the rows that count with an array, [pairs]; of others, 0."""
+        products: list[Tensor] = []
+        for row in rows:
+            with _after(products):
+                products.append(_dot(row, image))
         counts = tf.range(self._rows) >= self._rows - self._pairs
-        return tf.where(counts, tf.linalg.matvec(rows, vector), 0.0)
+        return tf.where(counts, tf.stack(products), 0.0)
 
     def _coarsened(self, gradient: Tensor) -> Tensor:
         return filtered(gradient, self._filter)
 
 
-def _moved_up(rows: Tensor, row: Tensor) -> Tensor:
-    """Returns rows without the first, and with another as the last."""
-    return tf.concat([rows[1:], row[tf.newaxis]], 0)
+def _combined(rows: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Returns the weighted sum of the rows."""
+    sums: list[Tensor] = [tf.zeros_like(rows[0])]
+    for row, weight in zip(rows, tf.unstack(weights), strict=True):
+        with _after(sums):
+            sums.append(sums[-1] + weight * row)
+    return sums[-1]
+
+
+def _after(made: Sequence[Tensor]) -> Any:
+    """Has something made after the last: all at a time, they would take an array for each row."""
+    return tf.control_dependencies(made[-1:])
 
 
 def _solved(upper: Tensor, along: Tensor, *, adjoint: bool = False) -> Tensor:
