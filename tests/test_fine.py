@@ -627,6 +627,7 @@ def test_the_presets_have_names():
     assert isinstance(mnst.FINE.content, Content)
 
 
+@pytest.mark.slow
 def test_sweep_and_calibrate_and_crossfade_know_of_strength_and_style_size(tmp_path):
     few = {**LITE, "steps": 3, "style_size": 0.5, "strength": 0.9}
     swept = mnst.sweep(PHOTO, STYLES, recipe=SMALL, gamma=[0.5], folder=tmp_path, **few)

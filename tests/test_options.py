@@ -417,7 +417,7 @@ def test_what_is_in_use_is_not_let_go(options, trainers):
 def test_a_plan_is_what_stylize_then_takes(options):
     """In tiles for the sake of a style that is larger than the photo."""
     large = mnst.paintings.swirls(size=300)
-    load = Load(VGG19.activations, "float32", RECIPE.optimizer.arrays, 0, masked=0, standing=0)
+    load = Load(VGG19.activations, "float32", RECIPE.optimizer.arrays, 0, widened=0, standing=0)
     limit = memory_needed(300, 300, load, None) - 1  # and its Gram matrices come on top
     given = {"memory": limit, "steps": 1}
     of_plan = {name: value for name, value in options.items() if name != "progress"}

@@ -42,7 +42,7 @@ def load_of(precision, backbone=VGG19, recipe=mnst.ARTICLE, style=None):
         precision,
         recipe.optimizer.arrays,
         joined=joined,
-        masked=0,
+        widened=0,
         standing=styles,
     )
 
@@ -262,7 +262,7 @@ def test_many_styles_are_counted(random_weights):
 
 def test_regions_are_counted():
     load = load_of("float32")
-    masked = load._replace(masked=2 * 122.0)  # two regions, in the article's layers
+    masked = load._replace(widened=2 * 122.0)  # two regions, in the article's layers
     whole, of_masks = (memory_needed(512, 512, each, None) for each in (load, masked))
     assert of_masks - whole > 2 * 512 * 512 * 64 * 4  # that of block1_conv1 alone
     whole, of_masks = (memory_needed(4096, 4096, each, 512) for each in (load, masked))

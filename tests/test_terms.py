@@ -79,7 +79,12 @@ def short_of_memory(monkeypatch):
         monkeypatch.setattr(planning, "TILES", (64,))
         network = mnst.networks.get_backbone(backbone)
         load = planning.Load(
-            network.activations, "float32", recipe.optimizer.arrays, joined=40, masked=0, standing=0
+            network.activations,
+            "float32",
+            recipe.optimizer.arrays,
+            joined=40,
+            widened=0,
+            standing=0,
         )
         return {"memory": planning.memory_needed(*SIDES, load, 64) + 10**7}
 

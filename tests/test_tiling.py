@@ -252,7 +252,7 @@ def test_stylize_paints_in_tiles_where_memory_is_short(random_weights, monkeypat
         "float32",
         mnst.ARTICLE.optimizer.arrays,
         joined=2,
-        masked=0,
+        widened=0,
         standing=0,
     )
     least = planning.memory_needed(200, 130, load, 64)

@@ -40,9 +40,9 @@ _BYTES = {
 # made of it and the gradient.
 _OF_JOINED = 24
 
-# For each value that a style's layers hold of a pixel, in each region: it is measured in float32,
-# and its gradient, too; but not all layers at a time.
-_OF_MASKED = 6.5
+# For each value of what is brought to float32 to be measured: so is its gradient; but not all
+# layers at a time.
+_OF_WIDENED = 6.5
 
 # Of what is kept of a style: it is there itself, and in turn stacked, mixed and compared.
 _COPIES = 4
@@ -58,8 +58,8 @@ class Load(NamedTuple):
         precision: What the network computes in.
         arrays: How many float32 arrays of the picture's size the optimiser takes.
         joined: How many values of a pixel the layers hold that terms lay side by side over tiles.
-        masked: How many values the style's layers hold of a pixel, over all regions of the
-            picture that masks make; 0 without masks.
+        widened: How many values of a pixel the style's layers hold that are brought to float32
+            to be measured: over all regions of the picture that masks make, or by terms that do.
         standing: Bytes that are taken whatever is painted: by styles, from `style_bytes`, and by
             the sizes before.
     """
@@ -68,7 +68,7 @@ class Load(NamedTuple):
     precision: devices.Precision
     arrays: int
     joined: float
-    masked: float
+    widened: float
     standing: int
 
 
@@ -127,14 +127,14 @@ def memory_needed(height: int, width: int, load: Load, tile: int | None) -> int:
     process: float = 0 if devices.uses_gpu() else PROCESS
     pixels, value = height * width, _BYTES[load.precision]
     process += load.standing + kept_bytes(height, width, load)
-    of_masks = _OF_MASKED * load.masked
+    widened = _OF_WIDENED * load.widened
     if tile is None:
-        return round(process + (value.whole * load.activations + of_masks) * pixels)
+        return round(process + (value.whole * load.activations + widened) * pixels)
     # Tiles are made alike, and so may be smaller.
     of_tile = math.prod(math.ceil(side / math.ceil(side / tile)) for side in (height, width))
     of_values = value.picture * pixels + value.tile * of_tile
     process += _OF_JOINED * load.joined * pixels
-    return round(process + of_values * load.activations + of_masks * of_tile)
+    return round(process + of_values * load.activations + widened * of_tile)
 
 
 def kept_bytes(height: int, width: int, load: Load) -> int:

@@ -70,6 +70,7 @@ class Moments(Term):
     layers: Layers
 
     name = "moments"
+    widens = True
 
     def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
         """See `Term`; sums of F_p F_p^T over positions p, and behind them a column, that of F_p."""

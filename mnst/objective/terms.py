@@ -115,6 +115,8 @@ class Term:
         over_tiles: How what `see` gives for the parts of a picture becomes what it gives for the
             whole: "add" sums it up, "join" lays it side by side, position by position, and
             "refuse" says that it can't, so that a picture which needs tiles is refused.
+        widens: Whether `see` brings a layer to float32. That makes no difference to anything but
+            how much memory is planned with.
 
     Example:
         A term that pulls the picture's mean colour towards grey:
@@ -141,6 +143,7 @@ class Term:
 
     name: ClassVar[str]
     over_tiles: ClassVar[Literal["add", "join", "refuse"]] = "add"
+    widens: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         weight = check_number("weight", self.weight, lambda value: value >= 0, "0 or more")

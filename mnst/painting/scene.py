@@ -305,7 +305,8 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     precision = devices.resolve_precision(options["precision"], backbone.precision)
     limit = planning.parse_memory(options["memory"]) or memory_limit()
     guided = canvas.painted_regions if options["localize"] == "guided" else None
-    load = _load(backbone, recipe, precision, pictures, 0 if guided is None else len(guided.styles))
+    regions = 0 if guided is None else len(guided.styles)
+    load = _load(backbone, recipe, precision, pictures, max(regions, recipe.style.widens))
     # What the coarse sizes keep is there until the run ends.
     kept_of_coarse = (planning.kept_bytes(*each.painted_sides, load) for each in coarse)
     load = load._replace(standing=load.standing + sum(kept_of_coarse))
@@ -370,9 +371,17 @@ def _load(
     recipe: Recipe,
     precision: devices.Precision,
     pictures: Sequence[np.ndarray],
-    regions: int,
+    widened: int,
 ) -> planning.Load:
-    """Returns what a run takes for each pixel, and for its styles."""
+    """Returns what a run takes for each pixel, and for its styles.
+
+    Args:
+        backbone: Whose layers.
+        recipe: Whose terms and optimiser.
+        precision: What the network computes in.
+        pictures: Of the styles.
+        widened: How many times the style's layers are brought to float32.
+    """
     channels = {layer: backbone.channels(layer) for layer in recipe.style.layer_names}
 
     def of_pixel(layer: str) -> float:
@@ -390,7 +399,7 @@ def _load(
         precision,
         recipe.optimizer.arrays,
         sum(map(of_pixel, joined)),
-        regions * sum(map(of_pixel, channels)),
+        widened * sum(map(of_pixel, channels)),
         planning.style_bytes(pictures, channels.values()),
     )
 
