@@ -434,6 +434,8 @@ def _read_style(
 ) -> np.ndarray:
     """Reads a style in the size that makes its strokes as large as they are asked for."""
     read = read_once(source, argument, size=style_read_size(size, factor))
+    if factor is None:  # said of the picture as it was read, before it is made smaller
+        _check_side(read.name, read.pixels, smallest, f"with size={size}")
     pixels, beside = read.pixels, max(content.shape[1:3])
     if factor is not None:
         pixels = images.resize_to(pixels, round(factor * beside))
