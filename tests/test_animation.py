@@ -33,6 +33,7 @@ def test_frames_go_from_style_2_to_style_1(faded, scene):
     assert second[-1] < second[0]
 
 
+@pytest.mark.slow
 def test_neighbours_are_nearer_than_runs_of_their_own(faded, scene):
     photo, styles, options = scene
     alone = mnst.sweep(photo, styles, gamma=faded.gammas, sigma="auto", **options)

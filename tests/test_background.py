@@ -76,6 +76,7 @@ def preview(crossfader, position):
     assert crossfader.wait(100)
 
 
+@pytest.mark.slow
 def test_a_preview_is_shown_as_it_grows(crossfader, view):
     preview(crossfader, at(0.5))
     assert view.of("failed") == []
@@ -113,6 +114,7 @@ def test_farther_is_more_steps(crossfader, view):
     assert steps == [FIRST, 16 + 2, 16 + 14]
 
 
+@pytest.mark.slow
 def test_a_painted_position_is_there_at_once(crossfader, view):
     preview(crossfader, at(0.5))
     ((result, _),) = view.of("finished")
@@ -137,6 +139,7 @@ def test_a_newer_position_breaks_off_the_older(crossfader, view):
     assert shown == [*((s, 60) for s in (1, 2, 3)), *((s, 60) for s in range(61))]
 
 
+@pytest.mark.slow
 def test_a_position_that_was_broken_off_is_finished_later(crossfader, view):
     view.at_step = lambda step: crossfader.stop() if step == 50 else None
     preview(crossfader, at(0.5))
@@ -171,6 +174,7 @@ def test_three_styles(view):
     assert result.settings["gamma"] == [0.5, 0.25, 0.25]
 
 
+@pytest.mark.slow
 def test_the_full_picture(crossfader, view):
     crossfader.render(at(0.5, calibrate=False))
     assert crossfader.wait(100)
@@ -218,6 +222,7 @@ def people(monkeypatch, mask):
     return asked
 
 
+@pytest.mark.slow
 def test_people_are_looked_for_once_and_kept(crossfader, view, monkeypatch):
     mask = np.zeros((SIDE, SIDE), np.float32)
     mask[:, : SIDE // 2] = 1

@@ -78,6 +78,7 @@ def test_the_operations_of_a_step_are_vgg19s(scene):
     assert speed.operations(bench.convolutions("vgg19-lite"), mnst.ARTICLE) < products
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_a_failure_is_one_line_and_the_process_goes_on(scene):
     worker = Worker(scene)

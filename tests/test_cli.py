@@ -208,6 +208,7 @@ def brief(random_weights):
     return ["--weights", str(random_weights), "--steps", "2", "--no-progress"]
 
 
+@pytest.mark.slow
 def test_calibrate_prints_what_it_found_last(pictures, brief, capfd):
     assert main(["calibrate", *pictures, *brief, "--refine", "2", "--method", "pilot"]) == 0
     shown = capfd.readouterr()
@@ -244,6 +245,7 @@ def test_crossfade_refuses_a_name_before_it_paints(pictures, capfd):
     assert "must end in one of .gif, .webp, .mp4" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_figures_draws_and_prints_claims(pictures, random_weights, monkeypatch, capfd):
     monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
     given = ["--recipe", "article,steps=1", "--folder", "drawn", "--no-progress"]
@@ -342,6 +344,7 @@ def test_a_process_shows_plain_lines(pictures, random_weights, clean_environment
     assert pixels_of("out.png").shape == (24, 32, 3)
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar(stylize, monkeypatch, capfd):
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))

@@ -440,6 +440,7 @@ def test_adam_goes_on_in_the_next_size():
     assert np.all(np.sign(moved[strong]) == -np.sign(enlarged[strong]))
 
 
+@pytest.mark.slow
 def test_any_recipe_can_go_from_coarse_to_fine():
     text = get_recipe("article,smallest=24,fall=0.5,steps=7")
     assert text.pyramid == Pyramid(smallest=24, fall=0.5)
@@ -448,6 +449,7 @@ def test_any_recipe_can_go_from_coarse_to_fine():
     assert [record.size for record in result.history] == [24] * 3 + [48] * 2 + [96] * 3
 
 
+@pytest.mark.slow
 def test_a_place_that_is_lost_in_a_small_size_leaves_that_size_out():
     small = np.zeros((72, 96), np.float32)
     small[30:34, 40:44] = 1
@@ -458,6 +460,7 @@ def test_a_place_that_is_lost_in_a_small_size_leaves_that_size_out():
     assert result.image.shape == PHOTO.shape
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_kept_to_the_byte_through_all_sizes():
     mask = np.zeros((72, 96), np.float32)
     mask[:, :40] = 1
@@ -514,6 +517,7 @@ def test_a_margin_is_a_mirror_that_is_cut_off_again(sides):
     assert none.cut(image) is image
 
 
+@pytest.mark.slow
 def test_a_margin_keeps_the_frame_away():
     """How much the outer pixels differ from the inside, beyond what they do in the photo."""
     photo = images.to_uint8(images.resize_image(picture(12, 16, 4), 96, 128))
@@ -541,7 +545,8 @@ def test_strength_is_alpha_on_another_scale():
     assert get_recipe("fine,strength=0.25").strength == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("recipe", ["fine", pytest.param("draft", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["fine", "draft"])
 def test_more_strength_is_more_of_the_painting_and_less_of_the_photo(recipe):
     photo, style = glass(size=64), swirls(size=64)
     results = [
@@ -585,6 +590,7 @@ def test_strengths_fall(strengths):
 # How large strokes are
 
 
+@pytest.mark.slow
 def test_style_size_takes_the_picture_of_a_style_in_another_size():
     larger = images.to_uint8(images.resize_to(images.load_image(STYLES[0]), 144))
     options = {**LITE, "recipe": SMALL.replace(pyramid=None), "steps": 3}

@@ -64,6 +64,7 @@ def test_the_file_is_small_and_half_precision():
     assert all(np.isfinite(value).all() for value in values.values())
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_it_is_near_vgg19():
     """On pictures that it was not trained on; docs/vgg19-lite.md has the measurements."""
@@ -121,6 +122,7 @@ def test_a_sweep_falls_back_once_and_keeps_what_it_painted(tmp_path):
     assert all(run.found for run in again)
 
 
+@pytest.mark.slow
 def test_what_is_painted_with_it_differs_from_vgg19s(random_weights):
     lite = mnst.stylize(PHOTO, STYLES, **options(None, backbone="vgg19-lite"))
     full = mnst.stylize(PHOTO, STYLES, **options(random_weights))

@@ -414,6 +414,7 @@ def test_what_is_in_use_is_not_let_go(options, trainers):
 # What is planned
 
 
+@pytest.mark.slow
 def test_a_plan_is_what_stylize_then_takes(options):
     """In tiles for the sake of a style that is larger than the photo."""
     large = mnst.paintings.swirls(size=300)

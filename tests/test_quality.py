@@ -272,6 +272,7 @@ def blend(photo, painting, *, size, strength=0.6, **_):
     )
 
 
+@pytest.mark.slow
 def test_the_command_draws_fines_curve(folder, look, monkeypatch, capsys):
     monkeypatch.setattr(quality, "open_network", lambda _: look)
     monkeypatch.setitem(quality.RECIPES, "fine", mnst.ARTICLE)

@@ -162,6 +162,7 @@ def test_a_picture_with_total_variation_is_smoother():
     assert mnst.Recipe.from_dict(smooth.settings["recipe"]) == recipe
 
 
+@pytest.mark.slow
 @IN_TILES
 def test_total_variation_in_tiles_is_that_of_the_whole(kind):
     recipe = RECIPE.replace(terms=[TotalVariation(weight=1e12)])

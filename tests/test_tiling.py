@@ -91,6 +91,7 @@ def test_losses_and_gradient_are_those_of_the_whole(extractors, recipe, sides, k
     np.testing.assert_allclose(tiled[0], whole[0], atol=1e-4 * np.abs(whole[0]).max())
 
 
+@pytest.mark.slow
 def test_in_bfloat16_they_are_as_near_as_its_rounding_lets_them(extractors):
     whole, tiled = both(extractors["bfloat16"], mnst.ARTICLE, SIDES[0], "each")
     assert tiled[1] == pytest.approx(whole[1], rel=1e-3)
@@ -110,6 +111,7 @@ def test_pools_may_be_content_and_style_layers(random_weights):
     assert apart(whole[0], tiled[0]) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_small_network_is_cut_as_well():
     extractor = mnst.vgg_layers(mnst.ARTICLE.layers, backbone="vgg19-lite")
     whole, tiled = both(extractor, mnst.ARTICLE, SIDES[0], "kept")

@@ -309,6 +309,7 @@ def test_losses_are_the_extractor_s_wherever_it_looks(scene, nearly):
     assert max(off) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_surrogate_that_is_corrected_gets_further_than_one_that_is_not(scene, nearly):
     extractor, content, targets = scene
     totals = []
@@ -360,6 +361,7 @@ def test_lbfgs_goes_on_warm_with_what_it_has_learnt(scene):
     assert warm.losses["total"] < cold.losses["total"] < 1.001 * first.losses["total"]
 
 
+@pytest.mark.slow
 def test_nothing_stays_of_a_trainer_that_is_gone(random_weights):
     """TensorFlow keeps what registers a gradient while it is traced, and all that it refers to."""
 
