@@ -154,6 +154,7 @@ def test_a_position_that_was_broken_off_is_finished_later(crossfader, view):
     assert result.completed
 
 
+@pytest.mark.slow
 def test_calibration_is_the_closed_form(crossfader, view):
     for calibrate in (True, False):
         preview(crossfader, at(0.5, calibrate=calibrate))

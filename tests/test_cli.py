@@ -473,6 +473,7 @@ def full_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_full_disk_is_one_line(stylize, full_disk, capfd):
     output = full_disk / "out.png"
     assert stylize("--no-progress", output=output) == 2
@@ -505,6 +506,7 @@ class Full(io.StringIO):
         return os.open(os.devnull, os.O_WRONLY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_run_ends_well_without_standard_error(stylize, monkeypatch, capsys, closed):
     stream = Full()

@@ -118,6 +118,7 @@ def test_the_last_words_of_a_tensorflow_that_aborts_are_heard(dying, clean_envir
     assert ended.stderr == "F0000 00:00:1.5 7 cpu.cc:9] this machine has no AVX\n"
 
 
+@pytest.mark.slow
 def test_import_takes_less_than_a_tenth_of_tensorflows(python):
     def seconds(module):
         code = f"from time import perf_counter as now; t = now(); import {module}; print(now() - t)"
