@@ -344,6 +344,8 @@ def _check_strengths(strengths: Any) -> tuple[float, ...]:
         ValueError: If they aren't.
     """
     wrong = f"strengths is {shown(strengths)}: give two or more alphas above 0 that fall, or none"
+    if isinstance(strengths, (str, bytes)):  # whose letters could be read as numbers
+        raise ValueError(wrong)
     try:
         alphas = tuple(map(float, strengths))
     except (TypeError, ValueError):

@@ -267,7 +267,7 @@ def check_style_size(style_size: Any, styles: int | None = None) -> tuple[float 
     def check(name: str, value: Any) -> float:
         return check_number(name, value, lambda v: 0.05 <= v <= 20, "from 0.05 to 20")
 
-    if style_size is None or np.ndim(style_size) == 0:
+    if not isinstance(style_size, (list, tuple)) and np.ndim(style_size) == 0:
         only = None if style_size is None else check("style_size", style_size)
         return (only,) * (styles or 1)
     each = tuple(check(f"style_size[{k}]", value) for k, value in enumerate(style_size))

@@ -104,6 +104,7 @@ RIGHT = {
     ("address", "empty"),
     ("alpha", "half"), ("beta", "half"), ("learning_rate", "half"), ("total_variation", "half"),
     ("gamma", "half"), ("tolerance", "half"), ("ratio", "half"),
+    ("strength", "half"), ("style_size", "half"),
     ("folder", "lines"), ("folder", "long"), ("folder", "surrogate"),
     ("log_dir", "lines"), ("log_dir", "surrogate"),
 }  # fmt: skip
