@@ -42,7 +42,9 @@ def main() -> None:
             )
             improved = ", ".join(f"{value:.3g}" for value in result.relative_improvement)
             apart = imbalance(result.relative_improvement)
-            print(f"  {departure:<24}{apart:.3f}  (RI {improved})", flush=True)
+            first, second = result.start_losses
+            told = f"RI {improved}; L_1(c) / L_2(c) = {first / second:.3g}"
+            print(f"  {departure:<32}{apart:.3f}  ({told})", flush=True)
 
 
 if __name__ == "__main__":
