@@ -41,7 +41,7 @@ class AtSize:
     ) -> None:
         self._scene, self._canvas = scene, canvas
         self.trainer = trainer
-        self.photo = self.see(canvas.photo)
+        self.photo = self._measured(canvas.content)
         is_last = canvas is scene.canvases[-1]
         each = (pictures.pop(0) if is_last else pictures[k] for k in range(scene.styles))
         sized = (scene.style_at(canvas, k, picture) for k, picture in enumerate(each))
@@ -51,9 +51,7 @@ class AtSize:
 
     def see(self, image: Any) -> Statistics:
         """Returns what the losses know of a picture of this size, [1, H, W, 3]."""
-        regions = style_regions(self._scene.guided(self._canvas))
-        shown = self._canvas.margin.around(np.asarray(image))
-        return self.trainer.evaluator.statistics(shown, regions=regions)
+        return self._measured(self._canvas.margin.around(np.asarray(image)))
 
     def stage(
         self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...], steps: int
@@ -80,5 +78,15 @@ class AtSize:
         """Returns L_style_k of a picture, each style's over its own region."""
         recipe, count = self._scene.recipe, self._scene.styles
         targets = self.targets(recipe, (1 / count,) * count, (1.0,) * count)
-        _, named = mixed_losses(seen, targets, recipe)
-        return tuple(float(named[f"style_{k}"]) for k in range(1, count + 1))
+        named = self.losses(seen, targets)
+        return tuple(named[f"style_{k}"] for k in range(1, count + 1))
+
+    def losses(self, seen: Statistics, targets: Targets) -> dict[str, float]:
+        """Returns all losses of a picture by name."""
+        _, named = mixed_losses(seen, targets, self._scene.recipe)
+        return {name: float(loss) for name, loss in named.items()}
+
+    def _measured(self, shown: np.ndarray) -> Statistics:
+        """Returns what the losses know of a picture with what is painted around it."""
+        regions = style_regions(self._scene.guided(self._canvas))
+        return self.trainer.evaluator.statistics(shown, regions=regions)

@@ -72,10 +72,10 @@ class Canvas:
     tile: int | None = None
 
     @classmethod
-    def of(cls, photo: np.ndarray, regions: Regions | None, margin: int) -> Canvas:
+    def of(cls, photo: np.ndarray, regions: Regions | None, pixels: int) -> Canvas:
         """Returns a canvas for a photo, to be painted as a whole, with so many pixels around it."""
-        around = margin_of(margin, *photo.shape[1:3])
-        return cls(around.around(photo), regions and regions.changed(around.around), around)
+        margin = margin_of(pixels, *photo.shape[1:3])
+        return cls(margin.around(photo), regions and regions.changed(margin.around), margin)
 
     @property
     def photo(self) -> np.ndarray:
@@ -306,7 +306,7 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     limit = planning.parse_memory(options["memory"]) or memory_limit()
     guided = canvas.painted_regions if options["localize"] == "guided" else None
     regions = 0 if guided is None else len(guided.styles)
-    load = _load(backbone, recipe, precision, pictures, max(regions, recipe.style.widens))
+    load = _load(backbone, recipe, precision, pictures, regions)
     # What the coarse sizes keep is there until the run ends.
     kept_of_coarse = (planning.kept_bytes(*each.painted_sides, load) for each in coarse)
     load = load._replace(standing=load.standing + sum(kept_of_coarse))
@@ -371,7 +371,7 @@ def _load(
     recipe: Recipe,
     precision: devices.Precision,
     pictures: Sequence[np.ndarray],
-    widened: int,
+    regions: int,
 ) -> planning.Load:
     """Returns what a run takes for each pixel, and for its styles.
 
@@ -380,7 +380,7 @@ def _load(
         recipe: Whose terms and optimiser.
         precision: What the network computes in.
         pictures: Of the styles.
-        widened: How many times the style's layers are brought to float32.
+        regions: How many the style is measured in; 0 without masks.
     """
     channels = {layer: backbone.channels(layer) for layer in recipe.style.layer_names}
 
@@ -394,12 +394,19 @@ def _load(
         for layer in term.layer_names
         if term.over_tiles == "join" and layer != PICTURE
     }
+    # In each region a style is brought to float32; by some terms, without any.
+    widened = (
+        max(regions if term is recipe.style else 0, term.widens) * of_pixel(layer)
+        for term in recipe.objective.values()
+        for layer in term.layer_names
+        if layer != PICTURE
+    )
     return planning.Load(
         backbone.activations,
         precision,
         recipe.optimizer.arrays,
         sum(map(of_pixel, joined)),
-        widened * sum(map(of_pixel, channels)),
+        sum(widened),
         planning.style_bytes(pictures, channels.values()),
     )
 

@@ -20,7 +20,7 @@ from mnst.engine.sizes import Stage, paint
 from mnst.engine.trainer import DivergenceError, StepRecord
 from mnst.errors import calls_within_mnst
 from mnst.objective import mixing
-from mnst.objective.losses import Targets, mixed_losses
+from mnst.objective.losses import Targets
 from mnst.painting.at_size import AtSize
 from mnst.painting.cache import borrow_trainers
 from mnst.painting.options import (
@@ -269,8 +269,7 @@ class StyleTransfer:
         """Returns a record in the full size; of a run that has ended before, it is measured so."""
         if record.size != max(self.scene.sides):
             pixels = images.resize_image(np.asarray(record.image), *self.scene.sides)
-            _, named = mixed_losses(self._full.see(pixels), targets, self.scene.recipe)
-            losses = {name: float(loss) for name, loss in named.items()}
+            losses = self._full.losses(self._full.see(pixels), targets)
             size = max(self.scene.sides)
             record = dataclasses.replace(record, losses=losses, size=size, image=pixels)
         return self._composited(record)
