@@ -59,6 +59,19 @@ def _numbers(text: str) -> float | list[float]:
     return values if "," in text else values[0]
 
 
+def _gamma(text: str) -> float | list[float] | dict[str, float | list[float]]:
+    """Reads "0.4", "0.5,0.3,0.2", and each of them by name, "colour=0.2,form=0.8"."""
+    if "=" not in text:
+        return _numbers(text)
+    named = (part.split("=") for part in re.split(r",(?=[^,]*=)", text))
+    try:
+        return {name: _numbers(numbers) for name, numbers in named}
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)}: give gammas by name, as in colour=0.2,form=0.8"
+        ) from None
+
+
 def _shares(text: str) -> list[float]:
     values = _numbers(text)
     return values if isinstance(values, list) else [values]
@@ -82,7 +95,7 @@ def _sigma(text: str) -> list[float] | str:
 # How an option is read from text, where it isn't a text itself. Which options a command has, their
 # defaults, and what they mean are read off the function's own signature and description.
 _READ: dict[str, dict[str, Any]] = {
-    "gamma": {"type": _numbers, "metavar": "G"},
+    "gamma": {"type": _gamma, "metavar": "G"},
     "sigma": {"type": _sigma, "metavar": "S1,S2"},
     "recipe": {"metavar": "NAME[,FIELD=VALUE]"},
     "strength": {"type": float, "metavar": "S"},

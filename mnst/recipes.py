@@ -184,6 +184,17 @@ class Recipe:
         return tuple(dict.fromkeys(layer for layer in seen if layer != PICTURE))
 
     @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The style's layers as the two crossfaders have them, by the names that gamma takes.
+
+        "colour" are the shallower half of them, rounded down: what they see is the palette, and
+        how it is laid on. "form" are the others: strokes and what they make up.
+        """
+        layers = self.style.layer_names
+        half = len(layers) // 2
+        return {"colour": layers[:half], "form": layers[half:]}
+
+    @property
     def alpha(self) -> float:
         """Weight of the content term."""
         return self.content.weight

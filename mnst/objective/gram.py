@@ -31,15 +31,18 @@ class GramTargets(NamedTuple):
     Attributes:
         styles: Layer to the Gram matrices A_k of the K styles, [K, N, N].
         mixed: Layer to what is aimed at in each region, [R, N, N]: the mean of the A_k, weighted
-            with `shares`, in the one region that all styles share; A_k in that of style k.
-        shares: g_k * sigma_k, [K]; with regions, times their strength and share of the picture.
-        region_weights: Of each region, [R]: the sum of the shares in it.
+            with `Mix.shares`.
+        weights: Layer to how much each region weighs, [R]: the sum of the shares in it.
+        owned: Layer to how much of each region a style is measured by, [K, R]; see `Mix.owned`.
+        spread: How far the styles are from what is aimed at, as much as they weigh, float32 []: the
+            part of the loss that no picture changes.
     """
 
     styles: dict[str, Tensor]
     mixed: dict[str, Tensor]
-    shares: Tensor
-    region_weights: Tensor
+    weights: dict[str, Tensor]
+    owned: dict[str, Tensor]
+    spread: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,35 +107,54 @@ class Gram(Term):
 
     def targets(self, photo: Seen, styles: Grams, mix: Mix) -> GramTargets:
         """See `Term`."""
-        mixed, region_weights = mix.mixed(dict(styles))
+        mixed, weights = mix.mixed(styles)
+        of_layers = []
+        for layer, weight in self.layer_weights:
+            # A region at a time, for many styles' sake.
+            apart = [
+                self._distance(layer, mean, styles[layer], photo.positions)
+                for mean in tf.unstack(mixed[layer])
+            ]
+            shares = tf.constant(mix.shares(layer), tf.float32)
+            of_layers.append(weight * tf.reduce_sum(shares * tf.stack(apart)))
         return GramTargets(
             dict(styles),
             mixed,
-            tf.constant(mix.shares, tf.float32),
-            tf.constant(region_weights, tf.float32),
+            {layer: tf.constant(of, tf.float32) for layer, of in weights.items()},
+            {layer: tf.constant(mix.owned(layer), tf.float32) for layer in mixed},
+            tf.add_n(of_layers),
         )
 
     def losses(self, name: str, seen: Seen, targets: GramTargets, weight: Tensor) -> Losses:
         """See `Term`; the styles' losses are named NAME_1 to NAME_K, each over its own region."""
-        grams = self.grams(seen)
-        mixed = self._distance(grams, targets.mixed, seen.positions)
-        objective = tf.reduce_sum(weight * targets.region_weights * mixed)
-        each = self._distance(grams, targets.styles, seen.positions)
+        grams, positions = self.grams(seen), seen.positions
+        of_regions, of_styles = [], []
+        for layer, of_layer in self.layer_weights:
+            apart = self._distance(layer, grams[layer], targets.mixed[layer], positions)
+            of_regions.append(of_layer * tf.reduce_sum(targets.weights[layer] * apart))
+            own = of_each_style(grams[layer], targets.owned[layer])
+            of_styles.append(
+                of_layer * self._distance(layer, own, targets.styles[layer], positions)
+            )
+        objective = weight * tf.add_n(of_regions)
+        each = tf.unstack(tf.add_n(of_styles))
         return Losses(
             objective,
-            total=weight * tf.tensordot(targets.shares, each, axes=1),
-            named={f"{name}_{k}": loss for k, loss in enumerate(tf.unstack(each), start=1)},
+            total=objective + weight * targets.spread,
+            named={f"{name}_{k}": loss for k, loss in enumerate(each, start=1)},
         )
 
     def corrected(self, targets: GramTargets, full: Seen, small: Seen) -> GramTargets:
         """See `Term`."""
         of_full = self.grams(full)
         moves = {layer: of - of_full[layer] for layer, of in self.grams(small).items()}
-        styles, mixed = (
-            {layer: of + moves[layer] for layer, of in grams.items()}
-            for grams in (targets.styles, targets.mixed)
+        return targets._replace(
+            styles={
+                layer: of + of_each_style(moves[layer], targets.owned[layer])
+                for layer, of in targets.styles.items()
+            },
+            mixed={layer: of + moves[layer] for layer, of in targets.mixed.items()},
         )
-        return targets._replace(styles=styles, mixed=mixed)
 
     def distances(self, styles: Grams, photo: Seen) -> Tensor:
         """Returns the style loss of every style's Gram matrices against every other's.
@@ -146,21 +168,27 @@ class Gram(Term):
         """
         count = next(iter(styles.values())).shape[0]
         # A row at a time: all at once, the differences of 40 styles would take gigabytes.
-        rows = ({layer: of[k] for layer, of in styles.items()} for k in range(count))
-        return tf.stack([self._distance(row, styles, photo.positions) for row in rows])
-
-    def _distance(self, grams: Grams, targets: Grams, positions: Mapping[str, Tensor]) -> Tensor:
-        of_layers = [
-            weight
-            * style_loss(
-                grams[layer],
-                targets[layer],
-                reduction=self.reduction,
-                positions=positions[layer],
-            )
-            for layer, weight in self.layer_weights
-        ]
+        of_layers = []
+        for layer, weight in self.layer_weights:
+            rows = [
+                self._distance(layer, styles[layer][k], styles[layer], photo.positions)
+                for k in range(count)
+            ]
+            of_layers.append(weight * tf.stack(rows))
         return tf.add_n(of_layers)
+
+    def _distance(
+        self, layer: str, gram: Tensor, target: Tensor, positions: Mapping[str, Tensor]
+    ) -> Tensor:
+        return style_loss(gram, target, reduction=self.reduction, positions=positions[layer])
+
+
+def of_each_style(of_regions: Tensor, owned: Tensor) -> Tensor:
+    """Returns means over what each style is measured by, [K, ..], given those of regions, [R, ..].
+
+    One region that all of them share is not laid out for each: [1, ..].
+    """
+    return of_regions if owned.shape[1] == 1 else tf.tensordot(owned, of_regions, axes=1)
 
 
 def gram_matrix(

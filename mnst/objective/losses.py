@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mnst.backend import tf
 from mnst.objective.regions import Regions, as_seen, halvings, region_counts
-from mnst.objective.terms import Mix, Nest, Seen, Tensor, Term
+from mnst.objective.terms import InLayers, Mix, Nest, Seen, Tensor, Term
 
 Statistics = dict[str, Seen]
 """All that the losses know of a picture: what each term has seen of it, by the term's name."""
@@ -114,8 +114,8 @@ def make_targets(
     styles: Mapping[str, Nest],
     recipe: Any,
     *,
-    gamma: Sequence[float],
-    sigma: Sequence[float],
+    gamma: InLayers,
+    sigma: InLayers,
     regions: Regions | None = None,
     pixels: Any = None,
 ) -> Targets:
@@ -125,8 +125,8 @@ def make_targets(
         photo: Statistics of the content image.
         styles: From `style_targets`.
         recipe: Whose terms and weights are used.
-        gamma: Share g_k of each style, in sum 1.
-        sigma: Calibration sigma_k of each style.
+        gamma: Share g_k of each style, in sum 1, in all layers or by layer; see `Mix`.
+        sigma: Calibration sigma_k of each style, in all layers or by layer.
         regions: Where each style may paint, from `mnst.objective.regions.paint_regions`; None is
             everywhere.
         pixels: The content image itself, float32 [1, H, W, 3]: its pixels stay where the regions
@@ -138,7 +138,7 @@ def make_targets(
     Raises:
         ValueError: If there is not one gamma and sigma per style.
     """
-    mix = Mix(tuple(gamma), tuple(sigma), regions)
+    mix = Mix(gamma, sigma, regions)
     kept: tuple[Tensor, ...] = ()
     if regions is not None and pixels is not None:
         mask = 1 - regions.painted[None, ..., None]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import SupportsFloat
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mnst.checks import check_number, shown
+from mnst.checks import check_number, did_you_mean, shown
+
+Shares = tuple[float, ...]
+"""The share of each style."""
 
 # Shares written as decimals, such as (0.33, 0.33, 0.34), may miss 1 by their rounding.
 _SUM_TOLERANCE = 1e-6
@@ -20,7 +23,9 @@ SMALLEST_SHARE = 0.02
 _MAX_TURNS = 10_000
 
 
-def style_shares(gamma: float | Sequence[float] | None, styles: int) -> tuple[float, ...]:
+def style_shares(
+    gamma: float | Sequence[float] | None, styles: int, *, name: str = "gamma"
+) -> Shares:
     """Returns the share g_k of every style.
 
     Args:
@@ -28,6 +33,7 @@ def style_shares(gamma: float | Sequence[float] | None, styles: int) -> tuple[fl
             style 2 has 1 - gamma (article, fig. 2; paper, eq. 7). With any number of styles a
             sequence of shares, none negative, that sum to 1. None is equal shares.
         styles: How many styles there are, 1 or more.
+        name: What to call gamma in errors.
 
     Returns:
         One float per style; they sum to 1.
@@ -47,29 +53,106 @@ def style_shares(gamma: float | Sequence[float] | None, styles: int) -> tuple[fl
     if gamma is None:
         return (1 / styles,) * styles
     if not isinstance(gamma, Iterable):
-        return _two_shares(gamma, styles)
-    shares = _floats("gamma", gamma)
+        return _two_shares(gamma, styles, name)
+    shares = _floats(name, gamma)
     if len(shares) != styles:
-        raise ValueError(f"gamma has {len(shares)} shares for {styles} styles: give one for each")
+        raise ValueError(f"{name} has {len(shares)} shares for {styles} styles: give one for each")
     if any(not 0 <= share <= 1 for share in shares):
-        raise ValueError(f"gamma is {_listed(shares)}: give shares between 0 and 1")
+        raise ValueError(f"{name} is {_listed(shares)}: give shares between 0 and 1")
     if abs(sum(shares) - 1) > _SUM_TOLERANCE:
         raise ValueError(
-            f"gamma is {_listed(shares)}, in sum {sum(shares):g}: shares must sum to 1"
+            f"{name} is {_listed(shares)}, in sum {sum(shares):g}: shares must sum to 1"
         )
     return shares
 
 
-def _two_shares(gamma: float, styles: int) -> tuple[float, ...]:
-    gamma = check_number("gamma", gamma, lambda share: 0 <= share <= 1, "between 0 and 1")
+def _two_shares(gamma: float, styles: int, name: str) -> Shares:
+    gamma = check_number(name, gamma, lambda share: 0 <= share <= 1, "between 0 and 1")
     if styles == 1 and gamma == 1:
         return (1.0,)
     if styles != 2:
         raise ValueError(
-            f"gamma is one number, {gamma:g}, for {styles} style{'s' * (styles > 1)}: "
+            f"{name} is one number, {gamma:g}, for {styles} style{'s' * (styles > 1)}: "
             f"one number is for two styles; give a share for each"
         )
     return (gamma, 1 - gamma)
+
+
+def layer_shares(
+    gamma: Any, styles: int, groups: Mapping[str, Sequence[str]]
+) -> Shares | dict[str, Shares]:
+    """Returns the share g_k of every style, in all layers alike or in each.
+
+    Args:
+        gamma: As `style_shares` takes it, for all layers; or a mapping of groups of layers, or of
+            single ones, to such. A layer's own name goes before its group's. Layers that are not
+            named have equal shares.
+        styles: How many styles there are, 1 or more.
+        groups: The layers of the style, by the names of groups; see `Recipe.groups`.
+
+    Returns:
+        One float per style; by layer, if they differ.
+
+    Raises:
+        ValueError: If there is no such group or layer, or shares are out of range.
+
+    Example:
+        >>> from mnst.objective.mixing import layer_shares
+        >>> groups = {"colour": ["shallow"], "form": ["deep"]}
+        >>> layer_shares({"colour": 0.2, "form": 0.8}, 2, groups)
+        {'shallow': (0.2, 0.8), 'deep': (0.8, 0.19999999999999996)}
+        >>> layer_shares({"colour": 0.25, "form": 0.25}, 2, groups)
+        (0.25, 0.75)
+    """
+    if not isinstance(gamma, Mapping):
+        return style_shares(gamma, styles)
+    layers = [layer for of_group in groups.values() for layer in of_group]
+    for name in gamma:
+        if name not in (*groups, *layers):
+            raise ValueError(
+                f"gamma names {shown(name)}: give {', '.join(groups)}, or a layer of the style, "
+                f"{', '.join(layers)}{did_you_mean(str(name), [*groups, *layers])}"
+            )
+    named = {name: style_shares(of, styles, name=f"gamma[{name!r}]") for name, of in gamma.items()}
+    equal = style_shares(None, styles)
+    shares = {
+        layer: named.get(layer, named.get(group, equal))
+        for group, of_group in groups.items()
+        for layer in of_group
+    }
+    return equal_in_all(shares) or shares
+
+
+def equal_in_all(shares: Mapping[str, Shares]) -> Shares | None:
+    """Returns what is the same in all layers; None if they differ."""
+    first, *others = shares.values()
+    return first if all(other == first for other in others) else None
+
+
+def told(shares: Shares | Mapping[str, Shares], groups: Mapping[str, Sequence[str]]) -> str:
+    """Says shares in words: those of all layers, of groups, or, where these differ, of layers.
+
+    Example:
+        >>> from mnst.objective.mixing import told
+        >>> groups = {"colour": ["shallow"], "form": ["deep"]}
+        >>> told((0.5, 0.5), groups)
+        '0.5, 0.5'
+        >>> told({"shallow": (0.2, 0.8), "deep": (1.0, 0.0)}, groups)
+        'colour 0.2, 0.8; form 1, 0'
+    """
+    if not isinstance(shares, Mapping):
+        return _listed3(shares)
+    said = []
+    for group, layers in groups.items():
+        of_group = {layer: shares[layer] for layer in layers}
+        alike = equal_in_all(of_group) if of_group else None
+        named = {group: alike} if alike is not None else of_group
+        said += [f"{name} {_listed3(each)}" for name, each in named.items()]
+    return "; ".join(said)
+
+
+def _listed3(shares: Shares) -> str:
+    return ", ".join(f"{share:.3g}" for share in shares)
 
 
 def style_sigmas(sigma: Sequence[float] | None, styles: int) -> tuple[float, ...]:

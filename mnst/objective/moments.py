@@ -7,11 +7,13 @@ aimed at, forms count as much as colours do.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mnst.backend import tf
-from mnst.objective.gram import gram_sum
+from mnst.objective.gram import gram_sum, of_each_style
 from mnst.objective.terms import Layers, Losses, Mix, Seen, Tensor, Term
 
 # Of the square of the mean: a covariance below it counts as if it were so large. A layer of a
@@ -37,13 +39,15 @@ class MomentTargets(NamedTuple):
     Attributes:
         styles: Layer to what the K styles ask for.
         mixed: Layer to what is aimed at in each of R regions: the mean of the styles', weighted
-            with `Mix.shares`, in the one region that all of them share; or each style's own.
-        region_weights: Of each region, [R]: the sum of the shares in it.
+            with `Mix.shares`.
+        weights: Layer to how much each region weighs, [R]: the sum of the shares in it.
+        owned: Layer to how much of each region a style is measured by, [K, R]; see `Mix.owned`.
     """
 
     styles: dict[str, Aims]
     mixed: dict[str, Aims]
-    region_weights: Tensor
+    weights: dict[str, Tensor]
+    owned: dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,49 +84,46 @@ class Moments(Term):
         sums = tf.reduce_sum(wide, axis=[-3, -2])
         return tf.concat([gram_sum(features, counts), sums[..., tf.newaxis]], axis=-1)
 
-    def moments(self, seen: Seen) -> dict[str, Tensor]:
-        """Returns each layer's covariances and means, given what was seen, [B, N, N + 1]."""
-        found = {}
-        for layer, sums in seen.values.items():
-            means = sums / seen.positions[layer]
-            mean = means[..., -1:]
-            covariance = means[..., :-1] - mean * tf.linalg.matrix_transpose(mean)
-            found[layer] = tf.concat([covariance, mean], axis=-1)
-        return found
-
     def style_target(self, style: Seen, photo: Seen) -> dict[str, Tensor]:
         """See `Term`; means over positions are the same at any size."""
-        return {layer: of[0] for layer, of in self.moments(style).items()}
+        return {layer: _moments(of[0]) for layer, of in _means(style).items()}
 
     def targets(self, photo: Seen, styles: dict[str, Tensor], mix: Mix) -> MomentTargets:
         """See `Term`."""
-        mixed, region_weights = mix.mixed(dict(styles))
+        mixed, weights = mix.mixed(styles)
         return MomentTargets(
             {layer: Aims(of, _units(of)) for layer, of in styles.items()},
             {layer: Aims(of, _units(of)) for layer, of in mixed.items()},
-            tf.constant(region_weights, tf.float32),
+            {layer: tf.constant(of, tf.float32) for layer, of in weights.items()},
+            {layer: tf.constant(mix.owned(layer), tf.float32) for layer in mixed},
         )
 
     def losses(self, name: str, seen: Seen, targets: MomentTargets, weight: Tensor) -> Losses:
         """See `Term`; the styles' losses are named NAME_1 to NAME_K, each over its own region."""
-        moments = self.moments(seen)
-        mixed = self._distance(moments, targets.mixed)
-        objective = weight * tf.reduce_sum(targets.region_weights * mixed)
-        each = tf.unstack(self._distance(moments, targets.styles))
+        means, of_regions, of_styles = _means(seen), [], []
+        for layer, of_layer in self.layer_weights:
+            apart = _distance(_moments(means[layer]), targets.mixed[layer])
+            of_regions.append(of_layer * tf.reduce_sum(targets.weights[layer] * apart))
+            own = _moments(of_each_style(means[layer], targets.owned[layer]))
+            of_styles.append(of_layer * _distance(own, targets.styles[layer]))
+        objective = weight * tf.add_n(of_regions)
+        each = tf.unstack(tf.add_n(of_styles))
         named = {f"{name}_{k}": loss for k, loss in enumerate(each, start=1)}
         return Losses(objective, total=objective, named=named)
 
     def corrected(self, targets: MomentTargets, full: Seen, small: Seen) -> MomentTargets:
         """See `Term`; the units stay as they are."""
-        of_full = self.moments(full)
-        moves = {layer: of - of_full[layer] for layer, of in self.moments(small).items()}
-        styles, mixed = (
-            {
-                layer: aims._replace(moments=aims.moments + moves[layer])
-                for layer, aims in of.items()
-            }
-            for of in (targets.styles, targets.mixed)
-        )
+        of_full, of_small = _means(full), _means(small)
+
+        def moved(layer: str, aims: Aims, gathered: Callable[[Tensor], Tensor]) -> Aims:
+            moves = _moments(gathered(of_small[layer])) - _moments(gathered(of_full[layer]))
+            return aims._replace(moments=aims.moments + moves)
+
+        styles, mixed = {}, {}
+        for layer, owned in targets.owned.items():
+            own = functools.partial(of_each_style, owned=owned)
+            styles[layer] = moved(layer, targets.styles[layer], own)
+            mixed[layer] = moved(layer, targets.mixed[layer], lambda means: means)
         return targets._replace(styles=styles, mixed=mixed)
 
     def distances(self, styles: dict[str, Tensor], photo: Seen) -> Tensor:
@@ -136,13 +137,23 @@ class Moments(Term):
             of_layers.append(weight * in_units)
         return tf.add_n(of_layers)
 
-    def _distance(self, moments: dict[str, Tensor], aims: dict[str, Aims]) -> Tensor:
-        of_layers = []
-        for layer, weight in self.layer_weights:
-            squared = tf.math.squared_difference(moments[layer], aims[layer].moments)
-            of_both = tf.reduce_sum(_parts(squared) / aims[layer].units, axis=-1)
-            of_layers.append(weight * of_both)
-        return tf.add_n(of_layers)
+
+def _means(seen: Seen) -> dict[str, Tensor]:
+    """Returns each layer's means over positions, of F_p F_p^T and of F_p, [B, N, N + 1]."""
+    return {layer: sums / seen.positions[layer] for layer, sums in seen.values.items()}
+
+
+def _moments(means: Tensor) -> Tensor:
+    """Returns covariances and means, [.., N, N + 1], given the means of F_p F_p^T and of F_p."""
+    mean = means[..., -1:]
+    covariance = means[..., :-1] - mean * tf.linalg.matrix_transpose(mean)
+    return tf.concat([covariance, mean], axis=-1)
+
+
+def _distance(moments: Tensor, aims: Aims) -> Tensor:
+    """Returns how far both are, relative to what is aimed at, [B]."""
+    squared = tf.math.squared_difference(moments, aims.moments)
+    return tf.reduce_sum(_parts(squared) / aims.units, axis=-1)
 
 
 def _parts(squared: Tensor) -> Tensor:

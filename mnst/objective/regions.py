@@ -156,20 +156,3 @@ def region_counts(region: Any) -> Any:
         The same, divided by its mean over each layer; a tensor.
     """
     return region / tf.reduce_mean(region, axis=[-2, -1], keepdims=True)
-
-
-def region_strengths(regions: Regions | None, gamma: Sequence[float]) -> list[float]:
-    """Returns what a style's share is multiplied by, so that masks leave the balance as it was.
-
-    A region's Gram is brought to all M positions, and the gradient at one of its positions with it:
-    M / sum t times what it is without a mask. The region's share of the picture, sum t / M, takes
-    that back. And where styles have places of their own, a position that one of them has to itself
-    would get its share alone, not their sum. So all are made stronger alike, until the mean over
-    the painted pixels is that sum again.
-    """
-    if regions is None:
-        return [1.0] * len(gamma)
-    areas = np.broadcast_to(regions.areas, len(gamma))
-    strength = regions.painted.mean(dtype=np.float64) / np.dot(gamma, areas)
-    strengths: list[float] = (strength * areas).tolist()
-    return strengths

@@ -8,18 +8,22 @@ with masks, with any number of styles, in histories, plots and logs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+
 from mnst.backend import tf
 from mnst.checks import check_choice, check_number, settle, shown
-from mnst.objective.regions import Regions, region_strengths
+from mnst.objective.regions import Regions
 
 Tensor = Any
 Nest = Any
 """Tensors, in any nest of tuples and dicts."""
+
+InLayers = Any
+"""Numbers for each style, the same in all layers, or by layer."""
 
 Layers = Mapping[str, float] | Iterable[tuple[str, float]]
 """Weights of layers: a mapping, or pairs."""
@@ -42,47 +46,88 @@ class Seen(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """How a run mixes its styles.
+    """How a run mixes its styles: in each region and each layer, by a share of each style.
 
     Attributes:
-        gamma: The share g_k of each style, in sum 1.
-        sigma: The calibration weight sigma_k of each style.
-        regions: Where each style may paint; None is everywhere.
+        gamma: The share g_k of each style, K numbers in sum 1; or a row of them for each of the
+            regions, [R, K]. The same in all layers, or by layer.
+        sigma: The calibration weight sigma_k of each style, in all layers or by layer.
+        regions: Where is painted. Without rows in gamma, all styles share the one region that
+            there is, or each of several is that of one style. None is everywhere.
     """
 
-    gamma: tuple[float, ...]
-    sigma: tuple[float, ...]
+    gamma: InLayers
+    sigma: InLayers
     regions: Regions | None = None
 
-    @property
-    def shares(self) -> list[float]:
-        """g_k * sigma_k; with regions, times their strength and share of the picture."""
-        strengths = region_strengths(self.regions, self.gamma)
-        each = zip(self.gamma, self.sigma, strengths, strict=True)
-        return [float(g) * float(s) * strength for g, s, strength in each]
+    def shares(self, layer: str) -> np.ndarray:
+        """Returns how much the k-th style weighs in the r-th region, float64 [R, K].
 
-    def mixed(self, styles: Nest) -> tuple[Nest, list[float]]:
+        It is g_rk * sigma_k, times the region's share of the picture. A region's statistics are
+        brought to the whole picture, and the gradient at one of its positions with them: that share
+        takes it back. And where styles have places of their own, a position that one of them has to
+        itself would get its share alone, not their sum. So all are made stronger alike, until the
+        mean over the painted pixels is that sum again.
+        """
+        rows, areas = self._rows(layer), self._areas
+        painted = 1.0 if self.regions is None else self.regions.painted.mean(dtype=np.float64)
+        strength = painted / (rows.sum(axis=1) @ areas)
+        by_area: np.ndarray = (strength * areas)[:, np.newaxis]
+        weighed: np.ndarray = by_area * rows * _in_layer(self.sigma, layer)
+        return weighed
+
+    def mixed(
+        self, styles: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Returns what is aimed at in each of R regions, and how much each region weighs.
 
         Args:
-            styles: What the K styles ask for, float32 [K, ..], from `Term.style_target`.
+            styles: What the K styles ask for, by layer, float32 [K, ..], from `Term.style_target`.
 
         Returns:
-            The mean of the styles, weighted with `shares`, in the one region that all of them
-            share, [1, ..]; or each style's own in its own region, [K, ..]. And the sum of the
-            shares in each region.
+            By layer, the means of the styles weighted with `shares`, float32 [R, ..], and the sums
+            of the shares, float64 [R].
         """
-        shares = self.shares
-        if self.regions is not None and len(self.regions.styles) > 1:
-            return styles, shares
-        weight = math.fsum(shares)
-        # Summed in float64, so that the order of the styles does not show in the picture.
-        of_style = tf.constant([[share / weight for share in shares]], tf.float64)
+        mixtures, weights = {}, {}
+        for layer, of_styles in styles.items():
+            shares = self.shares(layer)
+            weights[layer] = shares.sum(axis=1)
+            # Summed in float64, so that the order of the styles does not show in the picture.
+            parts = tf.constant(shares / weights[layer][:, np.newaxis], tf.float64)
+            mean = tf.tensordot(parts, tf.cast(of_styles, tf.float64), axes=1)
+            mixtures[layer] = tf.cast(mean, tf.float32)
+        return mixtures, weights
 
-        def mean(each: Tensor) -> Tensor:
-            return tf.cast(tf.tensordot(of_style, tf.cast(each, tf.float64), axes=1), tf.float32)
+    def owned(self, layer: str) -> np.ndarray:
+        """Returns how much of each region makes up what a style is measured by, float64 [K, R].
 
-        return tf.nest.map_structure(mean, styles), [weight]
+        That is all that it may paint: the region that it shares with all or has to itself; or, of
+        several that are shared, each as much as it has a share in it. In sum 1.
+        """
+        rows = self._rows(layer)
+        if _in_layer(self.gamma, layer).ndim == 1:
+            rows = np.eye(len(rows)) if len(rows) > 1 else np.ones_like(rows)
+        parts = rows.T * self._areas
+        # A style that has no share anywhere is measured everywhere.
+        parts = np.where(parts.any(axis=1, keepdims=True), parts, self._areas)
+        whole: np.ndarray = parts / parts.sum(axis=1, keepdims=True)
+        return whole
+
+    def _rows(self, layer: str) -> np.ndarray:
+        """Returns gamma in each region, float64 [R, K]."""
+        gamma = _in_layer(self.gamma, layer)
+        if gamma.ndim == 2:
+            return gamma
+        return gamma[np.newaxis] if len(self._areas) == 1 else np.diag(gamma)
+
+    @property
+    def _areas(self) -> np.ndarray:
+        return np.ones(1) if self.regions is None else self.regions.areas
+
+
+def _in_layer(numbers: InLayers, layer: str) -> np.ndarray:
+    of_layer = numbers[layer] if isinstance(numbers, Mapping) else numbers
+    return np.asarray(of_layer, np.float64)
 
 
 class Losses(NamedTuple):

@@ -16,6 +16,7 @@ from mnst.objective.losses import (
     style_regions,
     style_targets,
 )
+from mnst.objective.terms import InLayers
 from mnst.painting.scene import Canvas, Scene
 from mnst.recipes import Recipe
 
@@ -53,16 +54,12 @@ class AtSize:
         """Returns what the losses know of a picture of this size, [1, H, W, 3]."""
         return self._measured(self._canvas.margin.around(np.asarray(image)))
 
-    def stage(
-        self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...], steps: int
-    ) -> Stage:
+    def stage(self, recipe: Recipe, gamma: InLayers, sigma: InLayers, steps: int) -> Stage:
         """Returns what a run does in this size, in so many steps."""
         targets = self.targets(recipe, gamma, sigma)
         return Stage(self.trainer, targets, steps, self._canvas.margin)
 
-    def targets(
-        self, recipe: Recipe, gamma: tuple[float, ...], sigma: tuple[float, ...]
-    ) -> Targets:
+    def targets(self, recipe: Recipe, gamma: InLayers, sigma: InLayers) -> Targets:
         """Returns what a run is measured against in this size."""
         return make_targets(
             self.photo,

@@ -20,7 +20,7 @@ from mnst.engine.devices import PRECISIONS
 from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
 from mnst.masks import Classes
-from mnst.objective.mixing import style_shares, style_sigmas
+from mnst.objective.mixing import layer_shares, style_sigmas
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import check_log_dir
 
@@ -169,10 +169,12 @@ class GammaOption(TypedDict, total=False):
 
     Attributes:
         gamma: The share of style 1 of two, in 0..1, or the share of each style, in sum 1: the
-            crossfader. None is equal shares.
+            crossfader. None is equal shares. Or two crossfaders, each with such shares: "colour"
+            for the palette and "form" for the strokes, as in {"colour": 0.2, "form": 0.8}; or one
+            for each of the style's layers, by its name.
     """
 
-    gamma: Annotated[float | Sequence[float] | None, None]
+    gamma: Annotated[float | Sequence[float] | Mapping[str, Any] | None, None]
 
 
 class RunOptions(GammaOption, SigmaOption, StrengthOption, LoopOptions, total=False):
@@ -287,7 +289,7 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
         OSError: If there can't be a folder for logs.
         ImportError: If `log_dir` is given without TensorBoard.
     """
-    style_shares(options.get("gamma"), styles)
+    layer_shares(options.get("gamma"), styles, recipe.groups)
     sigma = options.get("sigma")
     if not isinstance(sigma, str):
         style_sigmas(sigma, styles)

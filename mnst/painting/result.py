@@ -85,8 +85,7 @@ class Result:
         steps = [record.step for record in self.history]
         for k, start in enumerate(self.start_losses, start=1):
             ratios = [record.losses[f"style_{k}"] / start for record in self.history]
-            share = self.settings["gamma"][k - 1]
-            ax.plot(steps, ratios, label=f"style {k}, share {share:g}")
+            ax.plot(steps, ratios, label=f"style {k}{self._share(k)}")
         for name in self._further_losses:
             values = np.array([record.losses[name] for record in self.history])
             ax.plot(steps, values / (values.max() or 1), linestyle="--", label=name)
@@ -97,6 +96,11 @@ class Result:
         ax.set(xlabel="step", ylabel="style loss / style loss of the content image")
         ax.legend()
         return log_axis(ax)
+
+    def _share(self, k: int) -> str:
+        """Says a style's share, where it has one in all layers."""
+        gamma = self.settings["gamma"]
+        return "" if isinstance(gamma, dict) else f", share {gamma[k - 1]:g}"
 
     @property
     def _further_losses(self) -> list[str]:

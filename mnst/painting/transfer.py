@@ -21,6 +21,7 @@ from mnst.engine.trainer import DivergenceError, StepRecord
 from mnst.errors import calls_within_mnst
 from mnst.objective import mixing
 from mnst.objective.losses import Targets
+from mnst.objective.terms import InLayers
 from mnst.painting.at_size import AtSize
 from mnst.painting.cache import borrow_trainers
 from mnst.painting.options import (
@@ -112,7 +113,7 @@ class StyleTransfer:
             RuntimeError: If this object is painting already.
         """
         recipe = check_run(options, self.scene.styles, self._same_step(recipe))
-        shares = mixing.style_shares(options["gamma"], self.scene.styles)
+        shares = mixing.layer_shares(options["gamma"], self.scene.styles, recipe.groups)
         sigmas = self._sigmas(options["sigma"])
         init = recipe.init if options["init"] is None else options["init"]
         given = not isinstance(init, str)
@@ -120,7 +121,7 @@ class StyleTransfer:
         start, init = self._start(init, options["seed"], stages[0])
         settings = {
             "mnst": __version__,
-            "gamma": list(shares),
+            "gamma": _listed(shares),
             "sigma": list(sigmas),
             "strength": recipe.strength,
             "recipe": recipe.as_dict(),
@@ -230,8 +231,8 @@ class StyleTransfer:
     def _stages(
         self,
         recipe: Recipe,
-        gamma: tuple[float, ...],
-        sigma: tuple[float, ...],
+        gamma: InLayers,
+        sigma: InLayers,
         *,
         in_full: bool,
     ) -> list[Stage]:
@@ -279,11 +280,11 @@ class StyleTransfer:
         trainer = self._full.trainer
         return self.scene.pace(trainer.extractor, trainer.surrogate)
 
-    def _heading(self, shares: tuple[float, ...], steps: int) -> list[str]:
+    def _heading(self, shares: InLayers, steps: int) -> list[str]:
         """Returns what a run says of itself before its first step."""
         scene = self.scene
         height, width = scene.sides
-        listed = ", ".join(f"{share:.3g}" for share in shares)
+        listed = mixing.told(shares, scene.recipe.groups)
         through = "" if scene.surrogate is None else f", {scene.surrogate.backbone.name}"
         sizes = ", ".join(str(max(canvas.sides)) for canvas in scene.canvases[:-1])
         coarse = f", coarse to fine from {sizes}" if sizes else ""
@@ -304,6 +305,13 @@ class StyleTransfer:
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
         return lines
+
+
+def _listed(shares: InLayers) -> Any:
+    """Returns shares as JSON holds them."""
+    if isinstance(shares, dict):
+        return {layer: list(of_layer) for layer, of_layer in shares.items()}
+    return list(shares)
 
 
 @takes(StylizeOptions)

@@ -1,0 +1,109 @@
+"""Two crossfaders and gamma as a picture: against NumPy in float64, and what is one gamma alone."""
+
+import numpy as np
+import pytest
+
+import mnst
+from mnst.backend import tf
+from mnst.objective import Mix, Moments
+from mnst.objective.gram import Gram
+from mnst.objective.mixing import layer_shares, told
+from mnst.objective.regions import Regions, halvings
+from mnst.objective.zones import zones_of
+
+LAYERS = {"shallow": 2.0, "deep": 0.5}
+GROUPS = {"colour": ("shallow",), "form": ("deep",)}
+SIDES = 6, 8
+CHANNELS = 3
+STYLES = 3
+SIGMA = (1.0, 2.0, 0.5)
+
+
+def features(seed):
+    rng = np.random.default_rng(seed)
+    return {
+        layer: rng.normal(1, 1, (1, *SIDES, CHANNELS)).astype(np.float32) for layer in LAYERS
+    }
+
+
+def seen(term, of_layers, masks=None):
+    recipe = mnst.ARTICLE.replace(style=term, content_layers={"deep": 1})
+    regions = () if masks is None else tuple(map(tf.constant, halvings(masks)))
+    return mnst.statistics(of_layers, recipe, regions=regions)["style"]
+
+
+def a_map():
+    """Shares of three styles that change over the picture."""
+    shares = np.random.default_rng(9).dirichlet(np.ones(STYLES), SIDES)
+    return shares.transpose(2, 0, 1)
+
+
+MIXTURES = {
+    "one gamma": (0.2, 0.3, 0.5),
+    "by layer": {"shallow": (0.2, 0.3, 0.5), "deep": (0.0, 0.9, 0.1)},
+}
+
+
+def expected(kind, of_picture, of_styles, mixture, zones):
+    """The style's part of the total, and each style's loss, position by position in float64."""
+
+    def measured(flat, weights=None):
+        second = np.einsum("pi,pj,p->ij", flat, flat, weights)
+        if kind == "gram":
+            return [second]
+        mean = weights @ flat
+        return [second - np.outer(mean, mean), mean]
+
+    def apart(found, aimed):
+        if kind == "gram":
+            return np.mean((found[0] - aimed[0]) ** 2)
+        return sum(((a - b) ** 2).sum() / (b**2).sum() for a, b in zip(found, aimed, strict=True))
+
+    total, each = 0.0, np.zeros(STYLES)
+    for layer, weight in LAYERS.items():
+        flat = np.float64(of_picture[layer]).reshape(-1, CHANNELS)
+        pixels = len(flat)
+        even = np.full(pixels, 1 / pixels)
+        aims = [
+            measured(np.float64(style[layer]).reshape(-1, CHANNELS), even) for style in of_styles
+        ]
+        masks, rows = (np.ones((1, *SIDES)), None) if zones is None else zones
+        if rows is None:
+            rows = np.array([mixture[layer] if isinstance(mixture, dict) else mixture])
+        for mask, row in zip(masks, rows, strict=True):
+            found = measured(flat, mask.ravel() / mask.sum())
+            shares = row * SIGMA * mask.mean()
+            if kind == "gram":
+                total += weight * sum(s * apart(found, a) for s, a in zip(shares, aims, strict=True))
+            else:
+                mixed = [
+                    sum(s * a[part] for s, a in zip(shares, aims, strict=True)) / shares.sum()
+                    for part in (0, 1)
+                ]
+                total += weight * shares.sum() * apart(found, mixed)
+        for k in range(STYLES):
+            own = np.einsum("z,zhw->hw", rows[:, k], masks).ravel()
+            own = own if own.any() else np.ones(pixels)
+            each[k] += weight * apart(measured(flat, own / own.sum()), aims[k])
+    return total, each
+
+
+@pytest.mark.parametrize("kind", ["gram", "moments"])
+@pytest.mark.parametrize("mixture", [*MIXTURES, "a picture"])
+def test_every_target_is_that_of_numpy(kind, mixture):
+    term = Moments(layers=LAYERS) if kind == "moments" else Gram(layers=LAYERS, kind="mean")
+    zones = zones_of(a_map()) if mixture == "a picture" else None
+    masks = None if zones is None else zones.masks
+    regions = None if zones is None else Regions(np.ones(SIDES, np.float32), masks)
+    gamma = zones.shares if zones is not None else MIXTURES[mixture]
+    photo, *styles = map(features, range(STYLES + 1))
+    alone = seen(term, photo)
+    asked = tf.nest.map_structure(
+        lambda *of: tf.stack(of), *(term.style_target(seen(term, of), alone) for of in styles)
+    )
+    targets = term.targets(alone, asked, Mix(gamma, SIGMA, regions))
+    losses = term.losses("style", seen(term, photo, masks), targets, tf.constant(3.0))
+    total, each = expected(kind, photo, styles, gamma, zones)
+    assert float(losses.total) == pytest.approx(3 * total, rel=2e-3)
+    named = [float(losses.named[f"style_{k}"]) for k in range(1, STYLES + 1)]
+    np.testing.assert_allclose(named, each, rtol=2e-3)
