@@ -21,9 +21,7 @@ SIGMA = (1.0, 2.0, 0.5)
 
 def features(seed):
     rng = np.random.default_rng(seed)
-    return {
-        layer: rng.normal(1, 1, (1, *SIDES, CHANNELS)).astype(np.float32) for layer in LAYERS
-    }
+    return {layer: rng.normal(1, 1, (1, *SIDES, CHANNELS)).astype(np.float32) for layer in LAYERS}
 
 
 def seen(term, of_layers, masks=None):
@@ -74,7 +72,9 @@ def expected(kind, of_picture, of_styles, mixture, zones):
             found = measured(flat, mask.ravel() / mask.sum())
             shares = row * SIGMA * mask.mean()
             if kind == "gram":
-                total += weight * sum(s * apart(found, a) for s, a in zip(shares, aims, strict=True))
+                total += weight * sum(
+                    s * apart(found, a) for s, a in zip(shares, aims, strict=True)
+                )
             else:
                 mixed = [
                     sum(s * a[part] for s, a in zip(shares, aims, strict=True)) / shares.sum()

@@ -78,49 +78,34 @@ def _two_shares(gamma: float, styles: int, name: str) -> Shares:
     return (gamma, 1 - gamma)
 
 
-def layer_shares(
-    gamma: Any, styles: int, groups: Mapping[str, Sequence[str]]
-) -> Shares | dict[str, Shares]:
-    """Returns the share g_k of every style, in all layers alike or in each.
+def by_layer(gamma: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Returns the gamma of each layer, given one for all, or some by the names of layers or groups.
 
     Args:
-        gamma: As `style_shares` takes it, for all layers; or a mapping of groups of layers, or of
-            single ones, to such. A layer's own name goes before its group's. Layers that are not
-            named have equal shares.
-        styles: How many styles there are, 1 or more.
+        gamma: Anything but a mapping is for all layers. In a mapping, a layer's own name goes
+            before its group's; layers that are not named get None, which is equal shares.
         groups: The layers of the style, by the names of groups; see `Recipe.groups`.
 
-    Returns:
-        One float per style; by layer, if they differ.
-
     Raises:
-        ValueError: If there is no such group or layer, or shares are out of range.
+        ValueError: If there is no such group or layer.
 
     Example:
-        >>> from mnst.objective.mixing import layer_shares
-        >>> groups = {"colour": ["shallow"], "form": ["deep"]}
-        >>> layer_shares({"colour": 0.2, "form": 0.8}, 2, groups)
-        {'shallow': (0.2, 0.8), 'deep': (0.8, 0.19999999999999996)}
-        >>> layer_shares({"colour": 0.25, "form": 0.25}, 2, groups)
-        (0.25, 0.75)
+        >>> from mnst.objective.mixing import by_layer
+        >>> groups = {"colour": ["shallow"], "form": ["deep", "deeper"]}
+        >>> by_layer({"colour": 0.2, "deep": 0.8}, groups)
+        {'shallow': 0.2, 'deep': 0.8, 'deeper': None}
     """
+    layers = {layer: group for group, of_group in groups.items() for layer in of_group}
     if not isinstance(gamma, Mapping):
-        return style_shares(gamma, styles)
-    layers = [layer for of_group in groups.values() for layer in of_group]
+        return dict.fromkeys(layers, gamma)
+    known = [*groups, *layers]
     for name in gamma:
-        if name not in (*groups, *layers):
+        if name not in known:
             raise ValueError(
                 f"gamma names {shown(name)}: give {', '.join(groups)}, or a layer of the style, "
-                f"{', '.join(layers)}{did_you_mean(str(name), [*groups, *layers])}"
+                f"{', '.join(layers)}{did_you_mean(str(name), known)}"
             )
-    named = {name: style_shares(of, styles, name=f"gamma[{name!r}]") for name, of in gamma.items()}
-    equal = style_shares(None, styles)
-    shares = {
-        layer: named.get(layer, named.get(group, equal))
-        for group, of_group in groups.items()
-        for layer in of_group
-    }
-    return equal_in_all(shares) or shares
+    return {layer: gamma.get(layer, gamma.get(group)) for layer, group in layers.items()}
 
 
 def equal_in_all(shares: Mapping[str, Shares]) -> Shares | None:

@@ -80,7 +80,6 @@ def _freudenthal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The corners, whole numbers with the same sum, [K, K, P]: the K coordinates of the K corners;
         and barycentric coordinates, [K, P], in sum 1.
     """
-    count, _ = points.shape
     # In sums from the last coordinate on, cells are cubes, cut along their diagonals: from the
     # lowest corner one goes to the highest along the axes, those of the largest remainders first.
     sums = np.cumsum(points[::-1], axis=0)[::-1]

@@ -16,7 +16,9 @@ from mnst.objective.losses import (
     style_regions,
     style_targets,
 )
+from mnst.objective.regions import Regions
 from mnst.objective.terms import InLayers
+from mnst.painting.mixture import Mixture
 from mnst.painting.scene import Canvas, Scene
 from mnst.recipes import Recipe
 
@@ -41,6 +43,7 @@ class AtSize:
         self, scene: Scene, canvas: Canvas, trainer: Trainer, pictures: list[np.ndarray]
     ) -> None:
         self._scene, self._canvas = scene, canvas
+        self._own = scene.guided(canvas)
         self.trainer = trainer
         self.photo = self._measured(canvas.content)
         is_last = canvas is scene.canvases[-1]
@@ -50,40 +53,43 @@ class AtSize:
         seen = (trainer.evaluator.statistics(picture) for picture in sized)
         self.styles = style_targets(seen, self.photo, scene.recipe)
 
-    def see(self, image: Any) -> Statistics:
-        """Returns what the losses know of a picture of this size, [1, H, W, 3]."""
-        return self._measured(self._canvas.margin.around(np.asarray(image)))
+    def see(self, image: Any, regions: Regions | None = None) -> Statistics:
+        """Returns what the losses know of a picture of this size, [1, H, W, 3], in regions."""
+        return self._measured(self._canvas.margin.around(np.asarray(image)), regions)
 
-    def stage(self, recipe: Recipe, gamma: InLayers, sigma: InLayers, steps: int) -> Stage:
-        """Returns what a run does in this size, in so many steps."""
-        targets = self.targets(recipe, gamma, sigma)
-        return Stage(self.trainer, targets, steps, self._canvas.margin)
-
-    def targets(self, recipe: Recipe, gamma: InLayers, sigma: InLayers) -> Targets:
+    def targets(self, recipe: Recipe, mixture: Mixture, sigma: InLayers) -> Targets:
         """Returns what a run is measured against in this size."""
+        gamma, regions = mixture.on(self._canvas, self._own, self._scene.cell)
+        photo = self.photo if regions is self._own else self._measured(self._canvas.content, regions)
         return make_targets(
-            self.photo,
+            photo,
             self.styles,
             recipe,
             gamma=gamma,
             sigma=sigma,
-            regions=self._scene.guided(self._canvas),
-            pixels=self._canvas.content,
+            regions=regions,
+            pixels=None if self._own is None else self._canvas.content,
         )
 
-    def style_losses(self, seen: Statistics) -> tuple[float, ...]:
-        """Returns L_style_k of a picture, each style's over its own region."""
-        recipe, count = self._scene.recipe, self._scene.styles
-        targets = self.targets(recipe, (1 / count,) * count, (1.0,) * count)
-        named = self.losses(seen, targets)
-        return tuple(named[f"style_{k}"] for k in range(1, count + 1))
+    def stage(self, recipe: Recipe, mixture: Mixture, sigma: InLayers, steps: int) -> Stage:
+        """Returns what a run does in this size, in so many steps."""
+        targets = self.targets(recipe, mixture, sigma)
+        return Stage(self.trainer, targets, steps, self._canvas.margin)
 
-    def losses(self, seen: Statistics, targets: Targets) -> dict[str, float]:
-        """Returns all losses of a picture by name."""
+    def losses(self, image: Any, targets: Targets) -> dict[str, float]:
+        """Returns all losses of a picture of this size, [1, H, W, 3], by name."""
+        shown = self._canvas.margin.around(np.asarray(image))
+        seen = self.trainer.evaluator.statistics(shown, regions=targets.regions)
         _, named = mixed_losses(seen, targets, self._scene.recipe)
         return {name: float(loss) for name, loss in named.items()}
 
-    def _measured(self, shown: np.ndarray) -> Statistics:
+    def style_losses(self, image: Any, mixture: Mixture) -> tuple[float, ...]:
+        """Returns L_style_k of a picture, each style's over its own region."""
+        count = self._scene.styles
+        targets = self.targets(self._scene.recipe, mixture, (1.0,) * count)
+        named = self.losses(image, targets)
+        return tuple(named[f"style_{k}"] for k in range(1, count + 1))
+
+    def _measured(self, shown: np.ndarray, regions: Regions | None = None) -> Statistics:
         """Returns what the losses know of a picture with what is painted around it."""
-        regions = style_regions(self._scene.guided(self._canvas))
-        return self.trainer.evaluator.statistics(shown, regions=regions)
+        return self.trainer.evaluator.statistics(shown, regions=style_regions(regions or self._own))

@@ -20,7 +20,8 @@ from mnst.engine.devices import PRECISIONS
 from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
 from mnst.masks import Classes
-from mnst.objective.mixing import layer_shares, style_sigmas
+from mnst.objective.mixing import style_sigmas
+from mnst.painting.mixture import Mixture
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import check_log_dir
 
@@ -171,10 +172,12 @@ class GammaOption(TypedDict, total=False):
         gamma: The share of style 1 of two, in 0..1, or the share of each style, in sum 1: the
             crossfader. None is equal shares. Or two crossfaders, each with such shares: "colour"
             for the palette and "form" for the strokes, as in {"colour": 0.2, "form": 0.8}; or one
-            for each of the style's layers, by its name.
+            for each of the style's layers, by its name. A gamma that changes over the picture is a
+            picture itself, of the photo's proportions, as `mnst.load_mask` takes it: white is all
+            of style 1 of two; or one for each style.
     """
 
-    gamma: Annotated[float | Sequence[float] | Mapping[str, Any] | None, None]
+    gamma: Annotated[Any, None]
 
 
 class RunOptions(GammaOption, SigmaOption, StrengthOption, LoopOptions, total=False):
@@ -289,7 +292,7 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
         OSError: If there can't be a folder for logs.
         ImportError: If `log_dir` is given without TensorBoard.
     """
-    layer_shares(options.get("gamma"), styles, recipe.groups)
+    Mixture.of(options.get("gamma"), styles, recipe.groups)
     sigma = options.get("sigma")
     if not isinstance(sigma, str):
         style_sigmas(sigma, styles)

@@ -98,9 +98,9 @@ class Result:
         return log_axis(ax)
 
     def _share(self, k: int) -> str:
-        """Says a style's share, where it has one in all layers."""
+        """Says a style's share, where it has one in all layers and everywhere."""
         gamma = self.settings["gamma"]
-        return "" if isinstance(gamma, dict) else f", share {gamma[k - 1]:g}"
+        return f", share {gamma[k - 1]:g}" if isinstance(gamma, list) else ""
 
     @property
     def _further_losses(self) -> list[str]:

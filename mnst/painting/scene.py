@@ -196,6 +196,11 @@ class Scene:
         return self.weights.backbone.minimum_side(self.recipe.layers)
 
     @property
+    def cell(self) -> int:
+        """The side in pixels of the positions of the style's deepest layer."""
+        return self.weights.backbone.minimum_side(self.recipe.style.layer_names)
+
+    @property
     def trainer_kind(self) -> Hashable:
         """All that the trainers for this scene depend on."""
         network = self.weights.backbone, self.weights_hash, self.precision

@@ -24,6 +24,7 @@ from mnst.objective.losses import Targets
 from mnst.objective.terms import InLayers
 from mnst.painting.at_size import AtSize
 from mnst.painting.cache import borrow_trainers
+from mnst.painting.mixture import Mixture
 from mnst.painting.options import (
     RunOptions,
     SceneOptions,
@@ -89,7 +90,8 @@ class StyleTransfer:
             for canvas, trainer in zip(scene.canvases, trainers, strict=True)
         ]
         self._full = self._sizes[-1]
-        self.start_losses = self._full.style_losses(self._full.photo)
+        equal = Mixture.of(None, scene.styles, scene.recipe.groups)
+        self.start_losses = self._full.style_losses(scene.photo, equal)
 
     @takes(RunOptions)
     def run(
@@ -113,15 +115,15 @@ class StyleTransfer:
             RuntimeError: If this object is painting already.
         """
         recipe = check_run(options, self.scene.styles, self._same_step(recipe))
-        shares = mixing.layer_shares(options["gamma"], self.scene.styles, recipe.groups)
+        mixture = Mixture.of(options["gamma"], self.scene.styles, recipe.groups)
         sigmas = self._sigmas(options["sigma"])
         init = recipe.init if options["init"] is None else options["init"]
         given = not isinstance(init, str)
-        stages = self._stages(recipe, shares, sigmas, in_full=given or warm > 0)
+        stages = self._stages(recipe, mixture, sigmas, in_full=given or warm > 0)
         start, init = self._start(init, options["seed"], stages[0])
         settings = {
             "mnst": __version__,
-            "gamma": _listed(shares),
+            "gamma": mixture.settings(),
             "sigma": list(sigmas),
             "strength": recipe.strength,
             "recipe": recipe.as_dict(),
@@ -134,9 +136,12 @@ class StyleTransfer:
 
         def finish(last: StepRecord) -> Result:
             last = self._in_full(last, stages[-1].targets)
-            return make_result(last, history, self.start_losses, settings, recipe.steps)
+            return make_result(last, history, start_losses, settings, recipe.steps)
 
-        heading = functools.partial(self._heading, shares, recipe.steps)
+        heading = functools.partial(self._heading, mixture, recipe.steps)
+        start_losses = self.start_losses
+        if mixture.shares is None:  # each style is measured where it paints
+            start_losses = self._full.style_losses(self.scene.photo, mixture)
         history: list[StepRecord] = []
         last = None
         try:
@@ -196,7 +201,8 @@ class StyleTransfer:
                 f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
                 f"{width} x {height}"
             )
-        return self._full.style_losses(self._full.see(pixels))
+        equal = Mixture.of(None, self.scene.styles, self.scene.recipe.groups)
+        return self._full.style_losses(pixels, equal)
 
     @contextmanager
     def _painting(self) -> Iterator[None]:
@@ -231,7 +237,7 @@ class StyleTransfer:
     def _stages(
         self,
         recipe: Recipe,
-        gamma: InLayers,
+        mixture: Mixture,
         sigma: InLayers,
         *,
         in_full: bool,
@@ -244,7 +250,7 @@ class StyleTransfer:
         steps = (recipe.steps,) if in_full else self.scene.steps(recipe.steps)
         sizes = self._sizes[-len(steps) :]
         return [
-            size.stage(recipe, gamma, sigma, of_size)
+            size.stage(recipe, mixture, sigma, of_size)
             for size, of_size in zip(sizes, steps, strict=True)
             if of_size
         ]
@@ -270,7 +276,7 @@ class StyleTransfer:
         """Returns a record in the full size; of a run that has ended before, it is measured so."""
         if record.size != max(self.scene.sides):
             pixels = images.resize_image(np.asarray(record.image), *self.scene.sides)
-            losses = self._full.losses(self._full.see(pixels), targets)
+            losses = self._full.losses(pixels, targets)
             size = max(self.scene.sides)
             record = dataclasses.replace(record, losses=losses, size=size, image=pixels)
         return self._composited(record)
@@ -280,18 +286,18 @@ class StyleTransfer:
         trainer = self._full.trainer
         return self.scene.pace(trainer.extractor, trainer.surrogate)
 
-    def _heading(self, shares: InLayers, steps: int) -> list[str]:
+    def _heading(self, mixture: Mixture, steps: int) -> list[str]:
         """Returns what a run says of itself before its first step."""
         scene = self.scene
         height, width = scene.sides
-        listed = mixing.told(shares, scene.recipe.groups)
         through = "" if scene.surrogate is None else f", {scene.surrogate.backbone.name}"
+        mixed = mixture.told(scene.recipe.groups)
         sizes = ", ".join(str(max(canvas.sides)) for canvas in scene.canvases[:-1])
         coarse = f", coarse to fine from {sizes}" if sizes else ""
         lines = [
             f"mnst {__version__}: {scene.weights.backbone.name} ({scene.weights.origin}){through} "
             f"on {scene.device}, {scene.precision}",
-            f"{width} x {height} pixels, styles in shares {listed}, {steps} steps{coarse}",
+            f"{width} x {height} pixels, {mixed}, {steps} steps{coarse}",
         ]
         if scene.localized is not None:
             lines.append(f"{scene.localize}: {scene.localized['kept']:.1%} of the pixels are kept")
@@ -305,13 +311,6 @@ class StyleTransfer:
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
         return lines
-
-
-def _listed(shares: InLayers) -> Any:
-    """Returns shares as JSON holds them."""
-    if isinstance(shares, dict):
-        return {layer: list(of_layer) for layer, of_layer in shares.items()}
-    return list(shares)
 
 
 @takes(StylizeOptions)

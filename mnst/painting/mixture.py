@@ -1,0 +1,187 @@
+"""What a run mixes: a gamma for all layers or each, the same everywhere or a picture of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnst.masks.pixels import load_mask
+from mnst.objective.mixing import Shares, by_layer, equal_in_all, style_shares, told
+from mnst.objective.regions import Regions, halvings
+from mnst.objective.terms import InLayers
+from mnst.objective.zones import zones_of
+
+if TYPE_CHECKING:
+    from mnst.painting.scene import Canvas
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """What a run mixes.
+
+    Attributes:
+        layers: The gamma of each of the style's layers.
+    """
+
+    layers: dict[str, Gamma]
+
+    @classmethod
+    def of(cls, gamma: Any, styles: int, groups: Mapping[str, Sequence[str]]) -> Mixture:
+        """Returns what a gamma asks for, as `stylize` takes it.
+
+        Raises:
+            ValueError: If it is out of range, does not fit the styles, or names no layer.
+        """
+        each = by_layer(gamma, groups)
+        # One that is for several layers is read once.
+        read = {id(of): read_gamma(of, styles) for of in each.values()}
+        return cls({layer: read[id(of)] for layer, of in each.items()})
+
+    @property
+    def shares(self) -> Shares | dict[str, Shares] | None:
+        """The share of each style, in all layers alike or by layer; None if it is a picture."""
+        numbers = {
+            layer: of for layer, of in self.layers.items() if not isinstance(of, GammaPicture)
+        }
+        if len(numbers) < len(self.layers):
+            return None
+        return equal_in_all(numbers) or numbers
+
+    def settings(self) -> Any:
+        """Returns what is worth knowing of it later, as JSON holds it."""
+        listed = {layer: _settings(of) for layer, of in self.layers.items()}
+        first, *others = listed.values()
+        return first if all(other == first for other in others) else listed
+
+    def told(self, groups: Mapping[str, Sequence[str]]) -> str:
+        """Says it in words."""
+        if self.shares is None:
+            return "styles in shares that change over the picture"
+        return f"styles in shares {told(self.shares, groups)}"
+
+    def on(
+        self, canvas: Canvas, regions: Regions | None, cell: int
+    ) -> tuple[InLayers, Regions | None]:
+        """Returns gamma, and the regions that it is for, on a canvas.
+
+        Args:
+            canvas: In which size.
+            regions: What masks make of it; None is all of it.
+            cell: The side in pixels of the deepest layer's positions.
+
+        Raises:
+            ValueError: If each style has a region of its own already.
+        """
+        shares = self.shares
+        if shares is not None:
+            return shares, regions
+        if regions is not None and len(regions.styles) > 1:
+            raise ValueError("gamma is a picture, and style_masks were given: give one of them")
+        pictures = {id(of): of for of in self.layers.values() if isinstance(of, GammaPicture)}
+        around = canvas.margin.around
+        zones = [zones_of(around(of.shares(*canvas.sides, "gamma"))) for of in pictures.values()]
+        masks, which = _overlaid([each.masks for each in zones], cell)
+        # TODO of this branch: one zone is no picture: return its shares, and the regions as given.
+        rows = {
+            key: each.shares[of_zones]
+            for key, each, of_zones in zip(pictures, zones, which.T, strict=True)
+        }
+        gamma = {
+            layer: rows[id(of)] if isinstance(of, GammaPicture) else np.tile(of, (len(masks), 1))
+            for layer, of in self.layers.items()
+        }
+        painted = np.ones(masks.shape[1:], np.float32) if regions is None else regions.painted
+        return gamma, Regions(painted, masks * painted)
+
+
+def _overlaid(each: Sequence[np.ndarray], cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the zones where zones of several pictures meet, and which ones of each they are.
+
+    Zones that no position of the deepest layer sees are left to those around them.
+
+    Args:
+        each: Masks of zones, [Z, H, W].
+        cell: The side in pixels of the deepest layer's positions.
+
+    Returns:
+        Masks, float32 [Z', H, W], in sum 1; and numbers, [Z', len(each)].
+    """
+    masks, which = [], []
+    for numbers in itertools.product(*(range(len(zones)) for zones in each)):
+        mask = np.prod([zones[k] for zones, k in zip(each, numbers, strict=True)], axis=0)
+        if halvings(mask[np.newaxis])[cell.bit_length() - 1].any():
+            masks.append(mask)
+            which.append(numbers)
+    stacked = np.stack(masks).astype(np.float32)
+    whole = stacked.sum(axis=0)
+    stacked[0] += whole == 0
+    return stacked / np.where(whole == 0, 1, whole), np.array(which)
+
+
+@dataclass(frozen=True, eq=False)
+class GammaPicture:
+    """A gamma that changes over the picture.
+
+    Attributes:
+        pictures: How much of each style there is, as `mnst.load_mask` takes it; of two styles the
+            first one's alone.
+    """
+
+    pictures: tuple[Any, ...]
+
+    def shares(self, height: int, width: int, name: str) -> np.ndarray:
+        """Returns the share of each style at each pixel, float64 [K, height, width], in sum 1.
+
+        Raises:
+            ValueError: If pictures have other proportions, or leave a pixel without any style.
+        """
+        each = [
+            np.float64(load_mask(picture, height, width, name=name)) for picture in self.pictures
+        ]
+        if len(each) == 1:
+            return np.stack([each[0], 1 - each[0]])
+        stacked = np.stack(each)
+        whole = stacked.sum(axis=0)
+        if not whole.all():
+            raise ValueError(f"{name} leaves {np.mean(whole == 0):.1%} of the picture to no style")
+        shares: np.ndarray = stacked / whole
+        return shares
+
+
+Gamma = Shares | GammaPicture
+
+
+def _settings(gamma: Gamma) -> Any:
+    return "picture" if isinstance(gamma, GammaPicture) else list(gamma)
+
+
+def read_gamma(gamma: Any, styles: int, *, name: str = "gamma") -> Gamma:
+    """Returns the shares of the styles, or the pictures of them that were given.
+
+    Raises:
+        ValueError: If it is neither, or does not fit the styles.
+    """
+    several = isinstance(gamma, Sequence) and not isinstance(gamma, str)
+    if any(map(_is_picture, gamma)) if several else np.ndim(gamma) == 3:
+        pictures = tuple(gamma)
+    elif _is_picture(gamma):
+        pictures = (gamma,)
+    else:
+        return style_shares(gamma, styles, name=name)
+    if len(pictures) != (1 if styles == 2 and len(pictures) == 1 else styles):
+        raise ValueError(
+            f"{name} has {len(pictures)} pictures for {styles} styles: give one for each; for two "
+            f"styles one of the first's share is enough"
+        )
+    return GammaPicture(pictures)
+
+
+def _is_picture(given: Any) -> bool:
+    if isinstance(given, (str, os.PathLike)) or hasattr(given, "getbands"):
+        return True
+    return not isinstance(given, Mapping) and np.ndim(given) == 2
