@@ -7,7 +7,6 @@ import mnst
 from mnst.backend import tf
 from mnst.objective import Mix, Moments
 from mnst.objective.gram import Gram
-from mnst.objective.mixing import layer_shares, told
 from mnst.objective.regions import Regions, halvings
 from mnst.objective.zones import zones_of
 

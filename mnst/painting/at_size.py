@@ -18,8 +18,9 @@ from mnst.objective.losses import (
 )
 from mnst.objective.regions import Regions
 from mnst.objective.terms import InLayers
+from mnst.painting.canvas import Canvas
 from mnst.painting.mixture import Mixture
-from mnst.painting.scene import Canvas, Scene
+from mnst.painting.scene import Scene
 from mnst.recipes import Recipe
 
 
@@ -60,7 +61,9 @@ class AtSize:
     def targets(self, recipe: Recipe, mixture: Mixture, sigma: InLayers) -> Targets:
         """Returns what a run is measured against in this size."""
         gamma, regions = mixture.on(self._canvas, self._own, self._scene.cell)
-        photo = self.photo if regions is self._own else self._measured(self._canvas.content, regions)
+        photo = (
+            self.photo if regions is self._own else self._measured(self._canvas.content, regions)
+        )
         return make_targets(
             photo,
             self.styles,

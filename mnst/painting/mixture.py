@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from mnst.objective.mixing import Shares, by_layer, equal_in_all, style_shares, 
 from mnst.objective.regions import Regions, halvings
 from mnst.objective.terms import InLayers
 from mnst.objective.zones import zones_of
-
-if TYPE_CHECKING:
-    from mnst.painting.scene import Canvas
+from mnst.painting.canvas import Canvas
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,7 @@ class Mixture:
         around = canvas.margin.around
         zones = [zones_of(around(of.shares(*canvas.sides, "gamma"))) for of in pictures.values()]
         masks, which = _overlaid([each.masks for each in zones], cell)
-        # TODO of this branch: one zone is no picture: return its shares, and the regions as given.
+        #
         rows = {
             key: each.shares[of_zones]
             for key, each, of_zones in zip(pictures, zones, which.T, strict=True)
