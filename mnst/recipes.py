@@ -184,6 +184,16 @@ class Recipe:
         return tuple(dict.fromkeys(layer for layer in seen if layer != PICTURE))
 
     @property
+    def mixed_layers(self) -> tuple[str, ...]:
+        """The layers in which styles are mixed: all that terms see which look at styles."""
+        looking = [
+            term
+            for term in self.objective.values()
+            if type(term).style_target is not Term.style_target
+        ]
+        return tuple(dict.fromkeys(layer for term in looking for layer in term.layer_names))
+
+    @property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The style's layers as the two crossfaders have them, by the names that gamma takes.
 

@@ -248,7 +248,7 @@ def test_the_gradient_is_that_of_the_objective(kind):
     way = gradient.numpy() / np.linalg.norm(gradient)
 
     def objective(far):
-        moved = evaluator.statistics(tf.constant(image + far * way), regions=targets.regions)
+        moved = evaluator.statistics(tf.constant(image + far * way), places=targets.places)
         return float(mixed_losses(moved, targets, ALONE)[0])
 
     slope = (objective(2.0) - objective(-2.0)) / 4.0

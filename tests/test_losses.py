@@ -103,7 +103,7 @@ def measure(extractor, recipe, x, content, styles, gamma, sigma, regions=None):
     photo, *paintings = (statistics(extractor(one), recipe) for one in (content, *styles))
     grams = style_targets(paintings, photo, recipe)
     targets = make_targets(photo, grams, recipe, gamma=gamma, sigma=sigma, regions=regions)
-    picture = statistics(extractor(x), recipe, regions=targets.regions)
+    picture = statistics(extractor(x), recipe, places=targets.places)
     return mixed_losses(picture, targets, recipe)
 
 
@@ -352,7 +352,7 @@ def features_gradient(recipe, features, content, styles, gamma, regions):
     watched = {name: tf.constant(f) for name, f in features.items()}
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        picture = statistics(watched, recipe, regions=targets.regions)
+        picture = statistics(watched, recipe, places=targets.places)
         objective, _ = mixed_losses(picture, targets, recipe)
     return {name: g.numpy() for name, g in tape.gradient(objective, watched).items()}
 
@@ -446,7 +446,7 @@ def test_nothing_is_measured_where_the_photo_is_kept(activations):
         for name, f in picture.items()
     }
     (_, before), (_, after) = (
-        mixed_losses(statistics(one, recipe, regions=targets.regions), targets, recipe)
+        mixed_losses(statistics(one, recipe, places=targets.places), targets, recipe)
         for one in (picture, changed)
     )
     assert {k: float(v) for k, v in after.items()} == {k: float(v) for k, v in before.items()}
@@ -488,12 +488,12 @@ def test_corrected_targets_give_another_network_the_same_losses(extractor, pictu
     )
 
     def measure(network, image, aims):
-        seen = statistics(network(image), recipe, regions=aims.regions)
+        seen = statistics(network(image), recipe, places=aims.places)
         objective, losses = mixed_losses(seen, aims, recipe)
         return {"objective": float(objective)} | {name: float(v) for name, v in losses.items()}
 
     here, elsewhere = 255 - content, content / 2
-    seen = [statistics(net(here), recipe, regions=targets.regions) for net in (extractor, other)]
+    seen = [statistics(net(here), recipe, places=targets.places) for net in (extractor, other)]
     aims = corrected(targets, *seen, recipe)
     expected = measure(extractor, here, targets)
     assert measure(other, here, aims) == pytest.approx(expected, rel=1e-3)

@@ -211,24 +211,17 @@ class Means(Term):
         return {layer: of[0] for layer, of in self.means(style).items()}
 
     def targets(self, photo, styles, mix):
-        shares = tf.constant([[g * s] for g, s in zip(mix.gamma, mix.sigma, strict=True)])
-        if mix.regions is not None and len(mix.regions.styles) > 1:
-            return styles, shares[:, 0]
-        weight = tf.reduce_sum(shares)
-        mixed = {
-            layer: tf.reduce_sum(shares * of, axis=0, keepdims=True) / weight
-            for layer, of in styles.items()
-        }
-        return mixed, weight[tf.newaxis]
+        mixed, weights = mix.mixed(styles)
+        return mixed, {layer: tf.constant(of, tf.float32) for layer, of in weights.items()}
 
     def loss(self, seen, targets):
-        aims, shares = targets
+        aims, weights = targets
         means = self.means(seen)
         of_layers = [
-            weight * tf.reduce_mean((means[layer] - aims[layer]) ** 2, axis=1)
+            weight * weights[layer] * tf.reduce_mean((means[layer] - aims[layer]) ** 2, axis=1)
             for layer, weight in self.layer_weights
         ]
-        return tf.reduce_sum(shares * tf.add_n(of_layers))
+        return tf.reduce_sum(tf.add_n(of_layers))
 
 
 OWN = RECIPE.replace(terms=[Means(weight=1e7)])
@@ -242,9 +235,11 @@ def loss64(layers, features, styles, masks):
         flat = np.float64(features[layer][0]).reshape(-1, features[layer].shape[-1])
         aims = [np.float64(style[layer]).mean(axis=(0, 1, 2)) for style in styles]
         if masks is None or len(masks.styles) == 1:
-            aims, of = [np.average(aims, axis=0, weights=shares)], [shares.sum()]
+            aims, of = [np.average(aims, axis=0, weights=shares)], shares.sum(keepdims=True)
+            of = of if masks is None else of * masks.painted.mean()
         else:
-            of = shares
+            areas = masks.styles.mean(axis=(1, 2))
+            of = shares * areas * masks.painted.mean() / np.dot(GAMMA, areas)
         each = np.ones((1, *SMALL)) if masks is None else masks.styles
         side = SMALL[0] // features[layer].shape[1]
         for share, aim, mask in zip(of, aims, each, strict=True):
@@ -278,7 +273,7 @@ def test_an_own_term_and_its_gradient_are_numpy_s_in_float64(kind):
     features = {layer: tf.constant(of, tf.float32) for layer, of in draw(*SMALL).items()}
     with tf.GradientTape() as tape:
         tape.watch(features)
-        objective, losses = mixed_losses(see(features, regions=targets.regions), targets, alone)
+        objective, losses = mixed_losses(see(features, places=targets.places), targets, alone)
     expected = loss64(term.layers, features, styles, masks)
     assert float(losses["means"]) == pytest.approx(expected, rel=1e-5)
     assert float(losses["total"]) == float(objective) == pytest.approx(3 * expected, rel=1e-5)
@@ -576,7 +571,7 @@ def test_with_a_surrogate_an_own_loss_is_the_extractor_s_wherever_it_looks(kind)
     targets = targets_of(see, recipe, content, styles, masks=regions(kind, 12, 9))
     off = []
     for record in trainer.run(content, targets, steps=10):
-        seen = see(record.image, regions=targets.regions)
+        seen = see(record.image, places=targets.places)
         _, losses = mixed_losses(seen, targets, recipe)
         off.append(
             max(

@@ -44,7 +44,7 @@ def scene():
 
 
 def seen(extractor, image, targets):
-    return statistics(extractor(image), RECIPE, regions=targets.regions)
+    return statistics(extractor(image), RECIPE, places=targets.places)
 
 
 def test_the_loop_is_adam_with_exponential_decay(scene):

@@ -23,9 +23,16 @@ import numpy as np
 
 from mnst.backend import keras, tf
 from mnst.engine.whole import NamedLosses
-from mnst.objective.losses import Objective, Statistics, Targets, mixed_losses
-from mnst.objective.regions import as_seen, region_counts
-from mnst.objective.terms import PICTURE, Seen, Tensor, Term
+from mnst.objective.losses import (
+    EVERYWHERE,
+    Objective,
+    Places,
+    Statistics,
+    Targets,
+    mixed_losses,
+)
+from mnst.objective.terms import PICTURE, Counts, Seen, Tensor, Term
+from mnst.objective.zones import Zoned
 
 SMALLEST_TILE = 64
 """The least that a tile's side may be, in pixels."""
@@ -62,14 +69,14 @@ class Tiled:
         ]
         self._pull_losses = tf.function(functools.partial(_pull_losses, recipe=recipe))
 
-    def statistics(self, image: Any, *, regions: Sequence[Tensor] = ()) -> Statistics:
+    def statistics(self, image: Any, *, places: Places = EVERYWHERE) -> Statistics:
         """See `Evaluator`."""
-        seen, _ = self._forward(image, regions)
+        seen, _ = self._forward(image, places)
         return seen
 
     def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, NamedLosses]:
         """See `Evaluator`."""
-        seen, given = self._forward(image, targets.regions)
+        seen, given = self._forward(image, targets.places)
         objective, losses, of_values = self._pull_losses(seen, targets)
         gradient = None
         for block in reversed(self._blocks):
@@ -77,7 +84,7 @@ class Tiled:
             of_maps = {view.key: of_values[view.name][view.layer].numpy() for view in block.joined}
             if block.ahead is not None:
                 of_maps[block.ahead] = gradient
-            gradient = block.backward(given.pop(), targets.regions, of_sums, of_maps)
+            gradient = block.backward(given.pop(), targets.places, of_sums, of_maps)
         return objective, tf.constant(gradient), losses
 
     def work(self, height: int, width: int) -> float:
@@ -92,14 +99,12 @@ class Tiled:
             height, width = height // 2, width // 2
         return 1.5 * in_tiles / whole
 
-    def _forward(
-        self, image: Any, regions: Sequence[Tensor]
-    ) -> tuple[Statistics, list[np.ndarray]]:
+    def _forward(self, image: Any, places: Places) -> tuple[Statistics, list[np.ndarray]]:
         """Returns the statistics, and what each block was given."""
         seen = {name: Seen({}, {}) for name in self._recipe.objective}
         given = [np.asarray(image, np.float32)]
         for block in self._blocks:
-            sums, maps = block.forward(given[-1], regions)
+            sums, maps = block.forward(given[-1], places)
             values = {**sums, **{view.key: tf.constant(maps[view.key]) for view in block.joined}}
             for view in (*block.added, *block.joined):
                 seen[view.name].values[view.layer] = values[view.key]
@@ -186,16 +191,14 @@ class _Block:
         self._see = _for_any_size(self._see_tile)
         self._pull = _for_any_size(self._pull_back)
 
-    def forward(
-        self, given: np.ndarray, regions: Sequence[Tensor]
-    ) -> tuple[dict[str, Tensor], Arrays]:
+    def forward(self, given: np.ndarray, places: Places) -> tuple[dict[str, Tensor], Arrays]:
         """Looks at all that the block is given, [1, H, W, N].
 
         Returns:
             By the views' keys: sums over all tiles; and maps, [1, H', W', N'], among them the
             pool ahead by its name.
         """
-        counts = self._counts(given, regions)
+        counts = self._counts(given, places)
         sums: dict[str, Tensor] = {}
         maps: Arrays = {}
         for tile in self._tiles(*given.shape[1:3]):
@@ -212,7 +215,7 @@ class _Block:
     def backward(
         self,
         given: np.ndarray,
-        regions: Sequence[Tensor],
+        places: Places,
         of_sums: Mapping[str, Tensor],
         of_maps: Mapping[str, np.ndarray],
     ) -> np.ndarray:
@@ -220,11 +223,11 @@ class _Block:
 
         Args:
             given: The same as in `forward`.
-            regions: The same.
+            places: The same.
             of_sums: The gradient with respect to the sums that `forward` returned.
             of_maps: The gradient with respect to the maps.
         """
-        counts = self._counts(given, regions)
+        counts = self._counts(given, places)
         gradient = np.zeros_like(given)
         for tile in self._tiles(*given.shape[1:3]):
             upstream = of_sums, self._cut(of_maps, tile)
@@ -252,17 +255,17 @@ class _Block:
                 yield _Tile(rows, columns, (slice(None), above_and_below, beside))
 
     def _see_tile(
-        self, given: Tensor, inner: Tensor, counts: Mapping[str, Tensor]
+        self, given: Tensor, inner: Tensor, counts: Mapping[str, Counts]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Looks at a tile and what is around it; only what is the tile's own is given back."""
         cores = {}
         for layer, features in self._model(given).items():
-            top, left, height, width = tf.unstack(inner // self._scales[layer])
+            top, left, height, width = tf.unstack(inner // self._scales[layer], num=4)
             cores[layer] = features[:, top : top + height, left : left + width]
 
         def see(views: Sequence[_View]) -> dict[str, Tensor]:
             return {
-                view.key: view.term.see(view.layer, cores[view.layer], counts.get(view.layer))
+                view.key: view.term.look(view.layer, cores[view.layer], counts.get(view.layer))
                 for view in views
             }
 
@@ -270,7 +273,7 @@ class _Block:
         return see(self.added), {**see(self.joined), **ahead}
 
     def _pull_back(
-        self, given: Tensor, inner: Tensor, counts: Mapping[str, Tensor], upstream: Any
+        self, given: Tensor, inner: Tensor, counts: Mapping[str, Counts], upstream: Any
     ) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(given)
@@ -279,15 +282,25 @@ class _Block:
             tf.nest.flatten(seen), given, output_gradients=tf.nest.flatten(upstream)
         )
 
-    def _counts(self, given: np.ndarray, regions: Sequence[Tensor]) -> Arrays:
-        """Returns how often each position of a layer counts; nothing without regions."""
-        layers = {view.layer for view in (*self.added, *self.joined)} if regions else ()
-        seen = {layer: as_seen(regions, *self.sides(given, layer)) for layer in layers}
-        return {layer: region_counts(region).numpy() for layer, region in seen.items()}
+    def _counts(self, given: np.ndarray, places: Places) -> dict[str, np.ndarray | Zoned]:
+        """Returns how often each position of a layer counts; nothing where it is once."""
+        found = {
+            view.layer: places.counts(view.layer, *self.sides(given, view.layer))
+            for view in (*self.added, *self.joined)
+        }
+        return {
+            layer: tf.nest.map_structure(np.asarray, counts)
+            for layer, counts in found.items()
+            if counts is not None
+        }
 
-    def _cut(self, maps: Mapping[str, np.ndarray], tile: _Tile) -> Arrays:
+    def _cut(self, maps: Mapping[str, Any], tile: _Tile) -> dict[str, Any]:
         """Returns of each map, by its view's key or its layer, what lies in the tile."""
-        return {key: of[tile.within(self._scales[_layer_of(key)])] for key, of in maps.items()}
+        cut = {}
+        for key, of in maps.items():
+            within = tile.within(self._scales[_layer_of(key)])
+            cut[key] = of.cut(*within[1:]) if isinstance(of, Zoned) else of[within]
+        return cut
 
 
 def _layer_of(key: str) -> str:
@@ -337,7 +350,7 @@ def _check_layer(layer: Any) -> None:
 
 
 def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors, [B, H, W, N] or [R, H, W], once for all H and W."""
+    """Compiles a function of tensors, [B, H, W, N], [R, H, W] or smaller, once for all H and W."""
     compiled = tf.function(functools.partial(function))
 
     def call(*given: Any) -> Any:
@@ -347,7 +360,8 @@ def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _spec(given: Any) -> tf.TensorSpec:
-    shape = [None if axis in (1, 2) else size for axis, size in enumerate(given.shape)]
+    of_maps = (1, 2) if len(given.shape) > 2 else (0, 1)
+    shape = [None if axis in of_maps else size for axis, size in enumerate(given.shape)]
     return tf.TensorSpec(shape, tf.as_dtype(given.dtype))
 
 

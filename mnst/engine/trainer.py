@@ -280,7 +280,7 @@ class Trainer:
     def _measure(self, targets: Targets) -> tuple[Tensor, Measured]:
         """Returns the picture, and what is measured of it."""
         image = self._picture(targets)
-        seen = self.evaluator.statistics(image, regions=targets.regions)
+        seen = self.evaluator.statistics(image, places=targets.places)
         objective, losses = mixed_losses(seen, targets, self.recipe)
         return image, Measured(losses, objective, tf.reduce_mean(image))
 
@@ -288,7 +288,7 @@ class Trainer:
         """Returns targets for the surrogate: at this picture its losses are the extractor's."""
         image = self._picture(targets)
         full, small = (
-            evaluator.statistics(image, regions=targets.regions)
+            evaluator.statistics(image, places=targets.places)
             for evaluator in (self.evaluator, self._of_steps)
         )
         return corrected(targets, full, small, self.recipe)

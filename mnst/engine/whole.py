@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from mnst.backend import tf
-from mnst.objective.losses import Objective, Statistics, Targets, mixed_losses, statistics
+from mnst.objective.losses import (
+    EVERYWHERE,
+    Objective,
+    Places,
+    Statistics,
+    Targets,
+    mixed_losses,
+    statistics,
+)
 from mnst.objective.terms import PICTURE, Tensor
 
 NamedLosses = dict[str, Tensor]
@@ -16,7 +24,7 @@ NamedLosses = dict[str, Tensor]
 class Evaluator(Protocol):
     """What measures pictures for the loop: `Whole`, or `mnst.engine.tiled.Tiled`."""
 
-    def statistics(self, image: Any, *, regions: Sequence[Tensor] = ()) -> Statistics:
+    def statistics(self, image: Any, *, places: Places = EVERYWHERE) -> Statistics:
         """Returns what the losses know of a picture, [1, H, W, 3]."""
 
     def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, NamedLosses]:
@@ -40,16 +48,16 @@ class Whole:
         # and would warn of those for several sizes.
         self._extract = tf.function(functools.partial(extractor), reduce_retracing=True)
 
-    def statistics(self, image: Any, *, regions: Sequence[Tensor] = ()) -> Statistics:
+    def statistics(self, image: Any, *, places: Places = EVERYWHERE) -> Statistics:
         """See `Evaluator`."""
         features = {PICTURE: image, **self._extract(image)}
-        return statistics(features, self._recipe, regions=regions)
+        return statistics(features, self._recipe, places=places)
 
     def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, NamedLosses]:
         """See `Evaluator`."""
         with tf.GradientTape() as tape:
             tape.watch(image)
             features = {PICTURE: image, **self._extractor(image)}
-            seen = statistics(features, self._recipe, regions=targets.regions)
+            seen = statistics(features, self._recipe, places=targets.places)
             objective, losses = mixed_losses(seen, targets, self._recipe)
         return objective, tape.gradient(objective, image), losses

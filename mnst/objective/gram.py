@@ -10,14 +10,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from mnst.backend import tf
 from mnst.checks import check_choice
 from mnst.objective.regions import region_counts
-from mnst.objective.terms import (
-    Layers,
-    Losses,
-    Mix,
-    Seen,
-    Tensor,
-    Term,
-)
+from mnst.objective.terms import Counts, Layers, Losses, Mix, Seen, Tensor, Term
+from mnst.objective.zones import Zoned
 
 GramKind = Literal["sum", "mean"]
 StyleReduction = Literal["mean", "gatys"]
@@ -74,13 +68,14 @@ class Gram(Term):
     reduction: StyleReduction = "mean"
 
     name = "gram"
+    takes_zones = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("kind", self.kind, get_args(GramKind))
         check_choice("reduction", self.reduction, get_args(StyleReduction))
 
-    def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
+    def see(self, layer: str, features: Tensor, counts: Counts | None) -> Tensor:
         """See `Term`; the sum of F_p F_p^T over positions p, [B, N, N] or [R, N, N]."""
         return gram_sum(features, counts)
 
@@ -226,18 +221,21 @@ def gram_matrix(
     )
 
 
-def gram_sum(features: Tensor, counts: Tensor | None = None) -> Tensor:
+def gram_sum(features: Tensor, counts: Counts | None = None) -> Tensor:
     """Returns the sum of F_p F_p^T over positions p, each counted `counts` times.
 
     Sums over the parts of a layer add up to the sum over the layer.
 
     Args:
         features: Activations [B, H, W, N], any float dtype.
-        counts: float32 [R, H, W], 0 or more, from `region_counts`; R is B, or either of them 1.
+        counts: float32 [R, H, W], 0 or more, from `region_counts`; R is B, or either of them 1. Or
+            a `Zoned`, for the zones of one picture.
 
     Returns:
         float32 [B, N, N], or [R, N, N].
     """
+    if isinstance(counts, Zoned):
+        return zone_sums(features, counts)[..., :-1]
     if counts is not None:
         # The Gram matrix of sqrt(t) F counts every position t times.
         features = tf.sqrt(counts)[..., tf.newaxis] * tf.cast(features, tf.float32)
@@ -271,6 +269,75 @@ def _product(dtype: Any, channels: int) -> Callable[[Tensor], Tensor]:
     compiled: Callable[[Tensor], Tensor] = tf.function(
         functools.partial(tf.custom_gradient(product)),
         input_signature=[tf.TensorSpec([None, None, channels], dtype)],
+    )
+    return compiled
+
+
+def zone_sums(features: Tensor, zones: Zoned) -> Tensor:
+    """Returns sums over positions in each zone, each counted as often as it does there.
+
+    All positions are laid out level by level. The sums of each level are taken once, and those of
+    the zones are put together from them: Z zones cost little more than the whole layer.
+
+    Args:
+        features: Activations [1, h, w, N], any float dtype.
+        zones: Of Z zones.
+
+    Returns:
+        float32 [Z, N, N + 1]: the sums of F_p F_p^T, and behind them a column, those of F_p.
+    """
+    channels = features.shape[-1]
+    flat = tf.reshape(features, [-1, channels])
+    order, ends = tf.convert_to_tensor(zones.order), tf.convert_to_tensor(zones.ends)
+    weights = tf.gather(tf.reshape(zones.weights, [-1, 1]), order)
+    return _zoned_product(flat.dtype, channels)(flat, order, ends, weights, zones.table)
+
+
+@functools.cache
+def _zoned_product(dtype: Any, channels: int) -> Callable[..., Tensor]:
+    """Returns what `zone_sums` is, of positions [M, N]; for its graph of its own see `_product`."""
+
+    def product(
+        features: Tensor, order: Tensor, ends: Tensor, weights: Tensor, table: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor | None, ...]]]:
+        ordered = tf.gather(features, order)
+
+        def sums(level: Tensor) -> Tensor:
+            wide = tf.cast(ordered[ends[level] : ends[level + 1]], tf.float32)
+            weighed = weights[ends[level] : ends[level + 1]] * wide
+            of_one = tf.reduce_sum(weighed, axis=0)[:, tf.newaxis]
+            return tf.concat([tf.matmul(weighed, wide, transpose_a=True), of_one], axis=1)
+
+        levels = tf.range(tf.shape(table)[1])
+        of_levels = tf.TensorSpec([channels, channels + 1], tf.float32)
+        of_each = tf.map_fn(sums, levels, fn_output_signature=of_levels)
+
+        def gradient(upstream: Tensor) -> tuple[Tensor | None, ...]:
+            asked = tf.tensordot(table, upstream, axes=[[0], [0]])
+            products, ones = asked[..., :-1], tf.cast(asked[..., -1], dtype)
+            both = tf.cast(products + tf.linalg.matrix_transpose(products), dtype)
+
+            def pulled(level: Tensor, parts: Any) -> tuple[Tensor, Any]:
+                here = slice(ends[level], ends[level + 1])
+                of_level = tf.matmul(ordered[here], both[level]) + ones[level]
+                return level + 1, parts.write(level, tf.cast(weights[here], dtype) * of_level)
+
+            parts = tf.TensorArray(dtype, tf.size(levels), element_shape=[None, channels])
+            _, parts = tf.while_loop(lambda level, _: level < tf.size(levels), pulled, (0, parts))
+            placed = tf.gather(parts.concat(), tf.math.invert_permutation(order))
+            return placed, None, None, None, None
+
+        return tf.tensordot(table, of_each, axes=1), gradient
+
+    compiled: Callable[..., Tensor] = tf.function(
+        functools.partial(tf.custom_gradient(product)),
+        input_signature=[
+            tf.TensorSpec([None, channels], dtype),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, 1], tf.float32),
+            tf.TensorSpec([None, None], tf.float32),
+        ],
     )
     return compiled
 

@@ -6,14 +6,16 @@ and their squares 1e20, which float16 can't hold, and a mean over so many terms 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from mnst.backend import tf
 from mnst.objective.regions import Regions, as_seen, halvings, region_counts
-from mnst.objective.terms import InLayers, Mix, Nest, Seen, Tensor, Term
+from mnst.objective.terms import Counts, InLayers, Mix, Nest, Seen, Tensor, Term
+from mnst.objective.zones import Zoned, Zones
 
 Statistics = dict[str, Seen]
 """All that the losses know of a picture: what each term has seen of it, by the term's name."""
@@ -27,6 +29,40 @@ class Objective(Protocol):
         """The terms, by name, in the order in which they are added up."""
 
 
+class Places(NamedTuple):
+    """Where is painted what, in tensors: what `statistics` are taken over.
+
+    Attributes:
+        regions: Of each style, or of all, float32 [R, H, W], and as smaller layers see them, from
+            `mnst.objective.regions.halvings`; empty without masks.
+        zones: Of the layers in which gamma changes from place to place, instead.
+    """
+
+    regions: tuple[Tensor, ...] = ()
+    zones: Mapping[str, Zoned] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, regions: Regions | None, zones: Mapping[str, Zones] | None = None) -> Places:
+        """Returns those of masks, and of zones by layer, if there are any."""
+        levels = () if regions is None else halvings(regions.styles)
+        laid_out = {layer: Zoned.of(each) for layer, each in (zones or {}).items()}
+        return cls(
+            tuple(tf.constant(level, tf.float32) for level in levels),
+            {layer: Zoned(*map(tf.constant, each)) for layer, each in laid_out.items()},
+        )
+
+    def counts(self, layer: str, height: int, width: int) -> Counts | None:
+        """Returns how often each position of a layer counts; None is once."""
+        if layer in self.zones:
+            return self.zones[layer]
+        region = as_seen(self.regions, height, width)
+        return None if region is None else region_counts(region)
+
+
+EVERYWHERE = Places()
+"""All of the picture, for all styles."""
+
+
 class Targets(NamedTuple):
     """All that the loss of a picture is measured against: tensors only, so a `tf.function` takes
     new targets of the same shapes without being traced again.
@@ -34,20 +70,19 @@ class Targets(NamedTuple):
     Attributes:
         terms: What each term aims at, by its name.
         weights: Of each term, float32 [].
-        regions: Where each style may paint, [R, H, W], and as smaller layers see it, from
-            `mnst.objective.regions.halvings`; empty without masks.
+        places: Where is painted what.
         kept: The photo's pixels, float32 [1, H, W, 3], and a mask of the same size, [1, H, W, 1],
             1 where the picture shows them; empty where nothing of the photo is kept.
     """
 
     terms: dict[str, Nest]
     weights: dict[str, Tensor]
-    regions: tuple[Tensor, ...]
+    places: Places
     kept: tuple[Tensor, ...]
 
 
 def statistics(
-    features: Mapping[str, Tensor], recipe: Objective, *, regions: Sequence[Tensor] = ()
+    features: Mapping[str, Tensor], recipe: Objective, *, places: Places = EVERYWHERE
 ) -> Statistics:
     """Takes from a picture's features what the recipe's terms see of it.
 
@@ -55,7 +90,7 @@ def statistics(
         features: Layer to activations [B, H, W, N], with all of the recipe's layers. (The layer
             "picture", where a term sees it, is the picture itself.)
         recipe: Whose terms.
-        regions: Of `Targets`: where each style may paint.
+        places: Of `Targets`: where is painted what.
 
     Returns:
         Sums over positions, such as Gram matrices, and features; float32 [..] or the features'.
@@ -70,8 +105,7 @@ def statistics(
 
     def see(term: Term, layer: str) -> Tensor:
         of_layer = tf.convert_to_tensor(features[layer])
-        region = as_seen(regions, *of_layer.shape[1:3])
-        return term.see(layer, of_layer, None if region is None else region_counts(region))
+        return term.look(layer, of_layer, places.counts(layer, *of_layer.shape[1:3]))
 
     return {
         name: Seen(
@@ -117,6 +151,7 @@ def make_targets(
     gamma: InLayers,
     sigma: InLayers,
     regions: Regions | None = None,
+    zones: Mapping[str, Zones] = MappingProxyType({}),
     pixels: Any = None,
 ) -> Targets:
     """Puts together what a run is measured against.
@@ -129,6 +164,8 @@ def make_targets(
         sigma: Calibration sigma_k of each style, in all layers or by layer.
         regions: Where each style may paint, from `mnst.objective.regions.paint_regions`; None is
             everywhere.
+        zones: Of the layers in which gamma changes from place to place, as large as the layers,
+            from `mnst.objective.zones.zones_of`.
         pixels: The content image itself, float32 [1, H, W, 3]: its pixels stay where the regions
             leave them unpainted. None lets the picture change there, too.
 
@@ -138,7 +175,7 @@ def make_targets(
     Raises:
         ValueError: If there is not one gamma and sigma per style.
     """
-    mix = Mix(gamma, sigma, regions)
+    mix = Mix(gamma, sigma, regions, zones)
     kept: tuple[Tensor, ...] = ()
     if regions is not None and pixels is not None:
         mask = 1 - regions.painted[None, ..., None]
@@ -147,16 +184,9 @@ def make_targets(
     return Targets(
         terms={name: of.targets(photo[name], styles[name], mix) for name, of in terms.items()},
         weights={name: tf.constant(of.weight, tf.float32) for name, of in terms.items()},
-        regions=style_regions(regions),
+        places=Places.of(regions, zones),
         kept=kept,
     )
-
-
-def style_regions(regions: Regions | None) -> tuple[Tensor, ...]:
-    """Returns where each style may paint, as each layer sees it; empty without masks."""
-    if regions is None:
-        return ()
-    return tuple(tf.constant(level, tf.float32) for level in halvings(regions.styles))
 
 
 def mixed_losses(
@@ -168,7 +198,7 @@ def mixed_losses(
     (article, fig. 7; paper, eq. 7), and further ones.
 
     Args:
-        picture: Statistics of the picture, taken with the targets' `regions`.
+        picture: Statistics of the picture, taken with the targets' `places`.
         targets: From `make_targets`.
         recipe: Whose terms.
 

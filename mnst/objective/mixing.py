@@ -78,13 +78,21 @@ def _two_shares(gamma: float, styles: int, name: str) -> Shares:
     return (gamma, 1 - gamma)
 
 
-def by_layer(gamma: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def by_layer(
+    gamma: Any,
+    groups: Mapping[str, Sequence[str]],
+    further: Iterable[str] = (),
+    *,
+    name: str = "gamma",
+) -> dict[str, Any]:
     """Returns the gamma of each layer, given one for all, or some by the names of layers or groups.
 
     Args:
         gamma: Anything but a mapping is for all layers. In a mapping, a layer's own name goes
             before its group's; layers that are not named get None, which is equal shares.
         groups: The layers of the style, by the names of groups; see `Recipe.groups`.
+        further: Layers that are in no group.
+        name: What to call gamma in errors.
 
     Raises:
         ValueError: If there is no such group or layer.
@@ -95,15 +103,16 @@ def by_layer(gamma: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         >>> by_layer({"colour": 0.2, "deep": 0.8}, groups)
         {'shallow': 0.2, 'deep': 0.8, 'deeper': None}
     """
-    layers = {layer: group for group, of_group in groups.items() for layer in of_group}
+    layers = dict.fromkeys(further, "")
+    layers |= {layer: group for group, of_group in groups.items() for layer in of_group}
     if not isinstance(gamma, Mapping):
         return dict.fromkeys(layers, gamma)
     known = [*groups, *layers]
-    for name in gamma:
-        if name not in known:
+    for key in gamma:
+        if key not in known:
             raise ValueError(
-                f"gamma names {shown(name)}: give {', '.join(groups)}, or a layer of the style, "
-                f"{', '.join(layers)}{did_you_mean(str(name), known)}"
+                f"{name} names {shown(key)}: give {', '.join(groups)}, or a layer of the style, "
+                f"{', '.join(layers)}{did_you_mean(str(key), known)}"
             )
     return {layer: gamma.get(layer, gamma.get(group)) for layer, group in layers.items()}
 
@@ -165,6 +174,26 @@ def style_sigmas(sigma: Sequence[float] | None, styles: int) -> tuple[float, ...
     if any(not 0 < value < math.inf for value in sigmas):
         raise ValueError(f"sigma is {_listed(sigmas)}: give numbers above 0")
     return sigmas
+
+
+def sigma_by_layer(
+    sigma: Any, styles: int, groups: Mapping[str, Sequence[str]], further: Iterable[str] = ()
+) -> Shares | dict[str, Shares]:
+    """Returns `style_sigmas` for all layers; or those of each layer, where a mapping names them.
+
+    Args:
+        sigma: As `style_sigmas` takes it; or such ones by the names of layers or groups.
+        styles: How many styles there are.
+        groups: See `by_layer`.
+        further: See `by_layer`.
+
+    Raises:
+        ValueError: If a sigma is out of range, or there is no such group or layer.
+    """
+    if not isinstance(sigma, Mapping):
+        return style_sigmas(sigma, styles)
+    each = by_layer(sigma, groups, further, name="sigma")
+    return {layer: style_sigmas(of, styles) for layer, of in each.items()}
 
 
 def relative_improvement(start: Sequence[float], final: Sequence[float]) -> tuple[float, ...]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mnst.backend import tf
-from mnst.objective.gram import gram_sum, of_each_style
-from mnst.objective.terms import Layers, Losses, Mix, Seen, Tensor, Term
+from mnst.objective.gram import gram_sum, of_each_style, zone_sums
+from mnst.objective.terms import Counts, Layers, Losses, Mix, Seen, Tensor, Term
+from mnst.objective.zones import Zoned
 
 # Of the square of the mean: a covariance below it counts as if it were so large. A layer of a
 # single position has none, nor has a style of a single colour.
@@ -74,10 +75,13 @@ class Moments(Term):
     layers: Layers
 
     name = "moments"
+    takes_zones = True
     widens = True
 
-    def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
+    def see(self, layer: str, features: Tensor, counts: Counts | None) -> Tensor:
         """See `Term`; sums of F_p F_p^T over positions p, and behind them a column, that of F_p."""
+        if isinstance(counts, Zoned):
+            return zone_sums(features, counts)
         wide = tf.cast(features, tf.float32)
         if counts is not None:
             wide = counts[..., tf.newaxis] * wide

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from mnst.backend import tf
 from mnst.checks import check_choice, check_number, settle, shown
 from mnst.objective.regions import Regions
+from mnst.objective.zones import Zoned, Zones
 
 Tensor = Any
 Nest = Any
@@ -24,6 +26,9 @@ Nest = Any
 
 InLayers = Any
 """Numbers for each style, the same in all layers, or by layer."""
+
+Counts = Tensor | Zoned
+"""How often each position of a layer counts in each region."""
 
 Layers = Mapping[str, float] | Iterable[tuple[str, float]]
 """Weights of layers: a mapping, or pairs."""
@@ -49,16 +54,18 @@ class Mix(NamedTuple):
     """How a run mixes its styles: in each region and each layer, by a share of each style.
 
     Attributes:
-        gamma: The share g_k of each style, K numbers in sum 1; or a row of them for each of the
-            regions, [R, K]. The same in all layers, or by layer.
-        sigma: The calibration weight sigma_k of each style, in all layers or by layer.
-        regions: Where is painted. Without rows in gamma, all styles share the one region that
-            there is, or each of several is that of one style. None is everywhere.
+        gamma: The share g_k of each style, K numbers in sum 1, in all layers or by layer.
+        sigma: The calibration weight sigma_k of each style, K numbers, or a row of them for each
+            zone, [Z, K]; in all layers or by layer.
+        regions: Where is painted: all styles share the one region that there is, or each of several
+            is that of one style. None is everywhere.
+        zones: Of the layers in which gamma changes from place to place. They are the regions there.
     """
 
     gamma: InLayers
     sigma: InLayers
     regions: Regions | None = None
+    zones: Mapping[str, Zones] = MappingProxyType({})
 
     def shares(self, layer: str) -> np.ndarray:
         """Returns how much the k-th style weighs in the r-th region, float64 [R, K].
@@ -69,9 +76,8 @@ class Mix(NamedTuple):
         itself would get its share alone, not their sum. So all are made stronger alike, until the
         mean over the painted pixels is that sum again.
         """
-        rows, areas = self._rows(layer), self._areas
-        painted = 1.0 if self.regions is None else self.regions.painted.mean(dtype=np.float64)
-        strength = painted / (rows.sum(axis=1) @ areas)
+        rows, areas = self._rows(layer), self._areas(layer)
+        strength = self._painted(layer) / (rows.sum(axis=1) @ areas)
         by_area: np.ndarray = (strength * areas)[:, np.newaxis]
         weighed: np.ndarray = by_area * rows * _in_layer(self.sigma, layer)
         return weighed
@@ -92,8 +98,10 @@ class Mix(NamedTuple):
         for layer, of_styles in styles.items():
             shares = self.shares(layer)
             weights[layer] = shares.sum(axis=1)
+            # A zone without a place has a mixture, too, but no weight.
+            whole = np.where(weights[layer] > 0, weights[layer], 1)[:, np.newaxis]
             # Summed in float64, so that the order of the styles does not show in the picture.
-            parts = tf.constant(shares / weights[layer][:, np.newaxis], tf.float64)
+            parts = tf.constant(shares / whole, tf.float64)
             mean = tf.tensordot(parts, tf.cast(of_styles, tf.float64), axes=1)
             mixtures[layer] = tf.cast(mean, tf.float32)
         return mixtures, weights
@@ -104,25 +112,33 @@ class Mix(NamedTuple):
         That is all that it may paint: the region that it shares with all or has to itself; or, of
         several that are shared, each as much as it has a share in it. In sum 1.
         """
-        rows = self._rows(layer)
-        if _in_layer(self.gamma, layer).ndim == 1:
+        rows, areas = self._rows(layer), self._areas(layer)
+        if layer not in self.zones:
             rows = np.eye(len(rows)) if len(rows) > 1 else np.ones_like(rows)
-        parts = rows.T * self._areas
+        parts = rows.T * areas
         # A style that has no share anywhere is measured everywhere.
-        parts = np.where(parts.any(axis=1, keepdims=True), parts, self._areas)
+        parts = np.where(parts.any(axis=1, keepdims=True), parts, areas)
         whole: np.ndarray = parts / parts.sum(axis=1, keepdims=True)
         return whole
 
     def _rows(self, layer: str) -> np.ndarray:
         """Returns gamma in each region, float64 [R, K]."""
+        if layer in self.zones:
+            return self.zones[layer].shares
         gamma = _in_layer(self.gamma, layer)
-        if gamma.ndim == 2:
-            return gamma
-        return gamma[np.newaxis] if len(self._areas) == 1 else np.diag(gamma)
+        return gamma[np.newaxis] if len(self._areas(layer)) == 1 else np.diag(gamma)
 
-    @property
-    def _areas(self) -> np.ndarray:
+    def _areas(self, layer: str) -> np.ndarray:
+        """Returns the share of the picture that each region has, float64 [R]."""
+        if layer in self.zones:
+            return self.zones[layer].areas
         return np.ones(1) if self.regions is None else self.regions.areas
+
+    def _painted(self, layer: str) -> float:
+        """Returns how much of the picture is painted, as the layer has it."""
+        if layer in self.zones:
+            return float(self.zones[layer].areas.sum())
+        return 1.0 if self.regions is None else float(self.regions.painted.mean(dtype=np.float64))
 
 
 def _in_layer(numbers: InLayers, layer: str) -> np.ndarray:
@@ -160,6 +176,7 @@ class Term:
         over_tiles: How what `see` gives for the parts of a picture becomes what it gives for the
             whole: "add" sums it up, "join" lays it side by side, position by position, and
             "refuse" says that it can't, so that a picture which needs tiles is refused.
+        takes_zones: Whether `see` takes a `Zoned` for its counts, which is many times as fast.
         widens: Whether `see` brings a layer to float32. That makes no difference to anything but
             how much memory is planned with.
 
@@ -188,6 +205,7 @@ class Term:
 
     name: ClassVar[str]
     over_tiles: ClassVar[Literal["add", "join", "refuse"]] = "add"
+    takes_zones: ClassVar[bool] = False
     widens: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -207,7 +225,13 @@ class Term:
         """The weight of each layer, for a term that has a field `layers`."""
         return tuple(self.layers)  # type: ignore[attr-defined]
 
-    def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
+    def look(self, layer: str, features: Tensor, counts: Counts | None) -> Tensor:
+        """Returns what it sees; of zones, too, if `see` knows nothing of them."""
+        if isinstance(counts, Zoned) and not self.takes_zones:
+            counts = counts.each
+        return self.see(layer, features, counts)
+
+    def see(self, layer: str, features: Tensor, counts: Any) -> Tensor:
         """Returns what it sees of a layer, or of a part of a layer.
 
         Args:
@@ -216,7 +240,7 @@ class Term:
                 a sum in bfloat16 has three digits.
             counts: How often each position counts, float32 [R, h, w], for each of R regions; None
                 without masks. Over a whole layer they are 1 in the mean, so that a sum is of as
-                many positions as without.
+                many positions as without. Where gamma is a picture, regions are its zones.
         """
         raise NotImplementedError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,15 @@ import numpy as np
 from mnst.engine.sizes import Stage
 from mnst.engine.trainer import Trainer
 from mnst.objective.losses import (
+    Places,
     Statistics,
     Targets,
     make_targets,
     mixed_losses,
-    style_regions,
     style_targets,
 )
-from mnst.objective.regions import Regions
-from mnst.objective.terms import InLayers
+from mnst.objective.terms import InLayers, Mix, Seen
+from mnst.painting import balance
 from mnst.painting.canvas import Canvas
 from mnst.painting.mixture import Mixture
 from mnst.painting.scene import Scene
@@ -44,9 +45,9 @@ class AtSize:
         self, scene: Scene, canvas: Canvas, trainer: Trainer, pictures: list[np.ndarray]
     ) -> None:
         self._scene, self._canvas = scene, canvas
-        self._own = scene.guided(canvas)
+        self._regions = scene.guided(canvas)
         self.trainer = trainer
-        self.photo = self._measured(canvas.content)
+        self.photo = self._seen(canvas.content, Places.of(self._regions))
         is_last = canvas is scene.canvases[-1]
         each = (pictures.pop(0) if is_last else pictures[k] for k in range(scene.styles))
         sized = (scene.style_at(canvas, k, picture) for k, picture in enumerate(each))
@@ -54,45 +55,68 @@ class AtSize:
         seen = (trainer.evaluator.statistics(picture) for picture in sized)
         self.styles = style_targets(seen, self.photo, scene.recipe)
 
-    def see(self, image: Any, regions: Regions | None = None) -> Statistics:
-        """Returns what the losses know of a picture of this size, [1, H, W, 3], in regions."""
-        return self._measured(self._canvas.margin.around(np.asarray(image)), regions)
+    def mix(self, mixture: Mixture, sigma: InLayers | str) -> Mix:
+        """Returns how a run mixes the styles in this size.
 
-    def targets(self, recipe: Recipe, mixture: Mixture, sigma: InLayers) -> Targets:
-        """Returns what a run is measured against in this size."""
-        gamma, regions = mixture.on(self._canvas, self._own, self._scene.cell)
-        photo = (
-            self.photo if regions is self._own else self._measured(self._canvas.content, regions)
+        Args:
+            mixture: What was asked for.
+            sigma: Numbers for each style, in all layers or by layer; or "auto", the closed form of
+                each group of layers, and in each zone.
+        """
+        positions = {
+            layer: int(of) for seen in self.photo.values() for layer, of in seen.positions.items()
+        }
+        gamma, zones = mixture.on(self._canvas, self._regions, positions)
+        if not isinstance(sigma, str):
+            return Mix(gamma, sigma, self._regions, zones)
+        mix = Mix(gamma, (1.0,) * self._scene.styles, self._regions, zones)
+        term, groups = self._scene.recipe.style, self._scene.recipe.groups
+        found = balance.closed_form_sigma(
+            term, groups, self._photo_in(mix), self.styles["style"], mix
         )
-        return make_targets(
-            photo,
-            self.styles,
-            recipe,
-            gamma=gamma,
-            sigma=sigma,
-            regions=regions,
-            pixels=None if self._own is None else self._canvas.content,
-        )
+        return mix._replace(sigma=dict.fromkeys(gamma | zones, mix.sigma) | found)
 
-    def stage(self, recipe: Recipe, mixture: Mixture, sigma: InLayers, steps: int) -> Stage:
+    @property
+    def even(self) -> Mix:
+        """All styles alike."""
+        count = self._scene.styles
+        return Mix((1 / count,) * count, (1.0,) * count, self._regions)
+
+    def stage(self, recipe: Recipe, mix: Mix, steps: int) -> Stage:
         """Returns what a run does in this size, in so many steps."""
-        targets = self.targets(recipe, mixture, sigma)
-        return Stage(self.trainer, targets, steps, self._canvas.margin)
+        return Stage(self.trainer, self.targets(recipe, mix), steps, self._canvas.margin)
+
+    def targets(self, recipe: Recipe, mix: Mix) -> Targets:
+        """Returns what a run is measured against in this size."""
+        pixels = self._canvas.content
+        return make_targets(self.photo, self.styles, recipe, **mix._asdict(), pixels=pixels)
 
     def losses(self, image: Any, targets: Targets) -> dict[str, float]:
         """Returns all losses of a picture of this size, [1, H, W, 3], by name."""
-        shown = self._canvas.margin.around(np.asarray(image))
-        seen = self.trainer.evaluator.statistics(shown, regions=targets.regions)
+        seen = self._seen(self._canvas.margin.around(np.asarray(image)), targets.places)
         _, named = mixed_losses(seen, targets, self._scene.recipe)
         return {name: float(loss) for name, loss in named.items()}
 
-    def style_losses(self, image: Any, mixture: Mixture) -> tuple[float, ...]:
-        """Returns L_style_k of a picture, each style's over its own region."""
-        count = self._scene.styles
-        targets = self.targets(self._scene.recipe, mixture, (1.0,) * count)
-        named = self.losses(image, targets)
-        return tuple(named[f"style_{k}"] for k in range(1, count + 1))
+    def style_losses(self, image: Any, mix: Mix) -> tuple[float, ...]:
+        """Returns L_style_k of a picture, each style's where it paints."""
+        named = self.losses(image, self.targets(self._scene.recipe, mix))
+        return tuple(named[f"style_{k}"] for k in range(1, self._scene.styles + 1))
 
-    def _measured(self, shown: np.ndarray, regions: Regions | None = None) -> Statistics:
+    def losses_of_groups(
+        self, image: Any, mix: Mix, groups: Mapping[str, Sequence[str]]
+    ) -> dict[str, dict[str, list[float]]]:
+        """Returns the style losses of groups of layers; see `balance.losses_of_groups`."""
+        shown = self._canvas.margin.around(np.asarray(image))
+        seen = self._seen(shown, Places.of(self._regions, mix.zones))["style"]
+        term, styles = self._scene.recipe.style, self.styles["style"]
+        return balance.losses_of_groups(term, groups, self._photo_in(mix), seen, styles, mix)
+
+    def _photo_in(self, mix: Mix) -> Seen:
+        """Returns what the style's term sees of the photo, in zones if there are any."""
+        if not mix.zones:
+            return self.photo["style"]
+        return self._seen(self._canvas.content, Places.of(self._regions, mix.zones))["style"]
+
+    def _seen(self, shown: Any, places: Places) -> Statistics:
         """Returns what the losses know of a picture with what is painted around it."""
-        return self.trainer.evaluator.statistics(shown, regions=style_regions(regions or self._own))
+        return self.trainer.evaluator.statistics(shown, places=places)

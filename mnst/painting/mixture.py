@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ import numpy as np
 from mnst.masks.pixels import load_mask
 from mnst.objective.mixing import Shares, by_layer, equal_in_all, style_shares, told
 from mnst.objective.regions import Regions, halvings
-from mnst.objective.terms import InLayers
-from mnst.objective.zones import zones_of
+from mnst.objective.zones import Zones, zones_of
 from mnst.painting.canvas import Canvas
+from mnst.recipes import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,19 +24,19 @@ class Mixture:
     """What a run mixes.
 
     Attributes:
-        layers: The gamma of each of the style's layers.
+        layers: The gamma of each layer in which styles are mixed.
     """
 
     layers: dict[str, Gamma]
 
     @classmethod
-    def of(cls, gamma: Any, styles: int, groups: Mapping[str, Sequence[str]]) -> Mixture:
+    def of(cls, gamma: Any, styles: int, recipe: Recipe) -> Mixture:
         """Returns what a gamma asks for, as `stylize` takes it.
 
         Raises:
             ValueError: If it is out of range, does not fit the styles, or names no layer.
         """
-        each = by_layer(gamma, groups)
+        each = by_layer(gamma, recipe.groups, recipe.mixed_layers)
         # One that is for several layers is read once.
         read = {id(of): read_gamma(of, styles) for of in each.values()}
         return cls({layer: read[id(of)] for layer, of in each.items()})
@@ -50,6 +51,11 @@ class Mixture:
             return None
         return equal_in_all(numbers) or numbers
 
+    @property
+    def is_even(self) -> bool:
+        """Whether the shares are the same in all layers and everywhere."""
+        return not isinstance(self.shares, (Mapping, NoneType))
+
     def settings(self) -> Any:
         """Returns what is worth knowing of it later, as JSON holds it."""
         listed = {layer: _settings(of) for layer, of in self.layers.items()}
@@ -63,62 +69,49 @@ class Mixture:
         return f"styles in shares {told(self.shares, groups)}"
 
     def on(
-        self, canvas: Canvas, regions: Regions | None, cell: int
-    ) -> tuple[InLayers, Regions | None]:
-        """Returns gamma, and the regions that it is for, on a canvas.
+        self, canvas: Canvas, regions: Regions | None, positions: Mapping[str, int]
+    ) -> tuple[dict[str, Shares], dict[str, Zones]]:
+        """Returns gamma by layer, and the zones of the layers in which it changes, on a canvas.
 
         Args:
             canvas: In which size.
             regions: What masks make of it; None is all of it.
-            cell: The side in pixels of the deepest layer's positions.
+            positions: How many each of the layers has.
 
         Raises:
-            ValueError: If each style has a region of its own already.
+            ValueError: If each style has a region of its own already, or a picture doesn't fit.
         """
-        shares = self.shares
-        if shares is not None:
-            return shares, regions
-        if regions is not None and len(regions.styles) > 1:
-            raise ValueError("gamma is a picture, and style_masks were given: give one of them")
         pictures = {id(of): of for of in self.layers.values() if isinstance(of, GammaPicture)}
+        if pictures and regions is not None and len(regions.styles) > 1:
+            raise ValueError("gamma is a picture, and style_masks were given: give one of them")
         around = canvas.margin.around
-        zones = [zones_of(around(of.shares(*canvas.sides, "gamma"))) for of in pictures.values()]
-        masks, which = _overlaid([each.masks for each in zones], cell)
-        #
-        rows = {
-            key: each.shares[of_zones]
-            for key, each, of_zones in zip(pictures, zones, which.T, strict=True)
+        painted = None if regions is None else halvings(regions.painted[np.newaxis])
+        seen = {
+            key: halvings(around(of.shares(*canvas.sides, "gamma"))) for key, of in pictures.items()
         }
-        gamma = {
-            layer: rows[id(of)] if isinstance(of, GammaPicture) else np.tile(of, (len(masks), 1))
-            for layer, of in self.layers.items()
-        }
-        painted = np.ones(masks.shape[1:], np.float32) if regions is None else regions.painted
-        return gamma, Regions(painted, masks * painted)
+        gamma, zones = {}, {}
+        for layer, of in self.layers.items():
+            if not isinstance(of, GammaPicture):
+                gamma[layer] = of
+                continue
+            level = _as_large(seen[id(of)], positions[layer], layer)
+            found = zones_of(seen[id(of)][level], None if painted is None else painted[level][0])
+            if len(found.shares) == 1:  # it changes nowhere
+                gamma[layer] = tuple(found.shares[0].tolist())
+            else:
+                zones[layer] = found
+        return gamma, zones
 
 
-def _overlaid(each: Sequence[np.ndarray], cell: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the zones where zones of several pictures meet, and which ones of each they are.
-
-    Zones that no position of the deepest layer sees are left to those around them.
-
-    Args:
-        each: Masks of zones, [Z, H, W].
-        cell: The side in pixels of the deepest layer's positions.
-
-    Returns:
-        Masks, float32 [Z', H, W], in sum 1; and numbers, [Z', len(each)].
-    """
-    masks, which = [], []
-    for numbers in itertools.product(*(range(len(zones)) for zones in each)):
-        mask = np.prod([zones[k] for zones, k in zip(each, numbers, strict=True)], axis=0)
-        if halvings(mask[np.newaxis])[cell.bit_length() - 1].any():
-            masks.append(mask)
-            which.append(numbers)
-    stacked = np.stack(masks).astype(np.float32)
-    whole = stacked.sum(axis=0)
-    stacked[0] += whole == 0
-    return stacked / np.where(whole == 0, 1, whole), np.array(which)
+def _as_large(levels: Sequence[np.ndarray], positions: int, layer: str) -> int:
+    """Returns which of the `halvings` of a picture has as many positions as a layer."""
+    for number, level in enumerate(levels):
+        if math.prod(level.shape[1:]) == positions:
+            return number
+    raise ValueError(
+        f"gamma is a picture, which can't be brought to {layer}, a layer of {positions} positions: "
+        f"it has to halve the picture, so many times as it does, and drop an odd row or column"
+    )
 
 
 @dataclass(frozen=True, eq=False)

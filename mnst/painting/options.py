@@ -20,7 +20,7 @@ from mnst.engine.devices import PRECISIONS
 from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
 from mnst.masks import Classes
-from mnst.objective.mixing import style_sigmas
+from mnst.objective.mixing import sigma_by_layer
 from mnst.painting.mixture import Mixture
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import check_log_dir
@@ -159,10 +159,12 @@ class SigmaOption(TypedDict, total=False):
 
     Attributes:
         sigma: The calibration weight of each style, above 0 (article, fig. 7). None is 1 for each;
-            "auto" is the closed form of `calibrate`, which takes no run.
+            "auto" is the closed form of `calibrate`, which takes no run: where gamma differs by
+            layer, that of "colour" and of "form" each, and where it is a picture, in each zone. Or
+            weights by these names, or by the names of layers.
     """
 
-    sigma: Annotated[Sequence[float] | Literal["auto"] | None, None]
+    sigma: Annotated[Sequence[float] | Mapping[str, Sequence[float]] | Literal["auto"] | None, None]
 
 
 class GammaOption(TypedDict, total=False):
@@ -292,10 +294,10 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
         OSError: If there can't be a folder for logs.
         ImportError: If `log_dir` is given without TensorBoard.
     """
-    Mixture.of(options.get("gamma"), styles, recipe.groups)
+    Mixture.of(options.get("gamma"), styles, recipe)
     sigma = options.get("sigma")
     if not isinstance(sigma, str):
-        style_sigmas(sigma, styles)
+        sigma_by_layer(sigma, styles, recipe.groups, recipe.mixed_layers)
     elif sigma != "auto":
         raise ValueError(f"sigma is {shown(sigma)}: give 'auto', or a number for each style")
     else:

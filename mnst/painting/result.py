@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,19 @@ from mnst.reporting.plots import axes, log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class Improvement(NamedTuple):
+    """How much a group of layers has improved, one number for each style.
+
+    Attributes:
+        measured: L_style_k(c) / L_style_k(x_final) over these layers.
+        predicted: The same of a picture that meets what is aimed at in every zone; inf for a style
+            that has all the share. A run stops short of it. None, for a term without distances.
+    """
+
+    measured: tuple[float, ...]
+    predicted: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +44,8 @@ class Result:
         start_losses: L_style_k(c), the style losses of the content image, one per style.
         settings: What it was made with: gamma, sigma, recipe, steps done, init, seed, backbone,
             weights, precision, device and versions; with masks, how the transfer is localized and
-            what share of the pixels is kept. `save` puts it into the file.
+            what share of the pixels is kept; with a gamma by layer or place, the style losses of
+            each group of layers. `save` puts it into the file.
         completed: False if the run was ended before its last step.
     """
 
@@ -56,6 +70,23 @@ class Result:
     def loss_ratio(self) -> tuple[float, ...]:
         """r_k = L_style_k(x_final) / L_style_k(c) (paper, eq. 8 and 9), one per style."""
         return mixing.loss_ratio(self.start_losses, self.final_losses)
+
+    @property
+    def improvement_by_group(self) -> dict[str, Improvement]:
+        """RI_k of each group of layers ("colour", "form"), as measured and as predicted.
+
+        Where gamma is a picture, each style is measured where it paints. Empty, where gamma is the
+        same in all layers and everywhere: then `relative_improvement` says it all.
+        """
+        return {
+            group: Improvement(
+                mixing.relative_improvement(losses["start"], losses["final"]),
+                mixing.relative_improvement(losses["start"], losses["predicted"])
+                if "predicted" in losses
+                else None,
+            )
+            for group, losses in self.settings.get("groups", {}).items()
+        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the picture with its settings; see `mnst.save_image`.

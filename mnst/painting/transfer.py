@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from mnst.engine.trainer import DivergenceError, StepRecord
 from mnst.errors import calls_within_mnst
 from mnst.objective import mixing
 from mnst.objective.losses import Targets
-from mnst.objective.terms import InLayers
+from mnst.objective.terms import InLayers, Mix
 from mnst.painting.at_size import AtSize
 from mnst.painting.cache import borrow_trainers
 from mnst.painting.mixture import Mixture
@@ -90,8 +90,7 @@ class StyleTransfer:
             for canvas, trainer in zip(scene.canvases, trainers, strict=True)
         ]
         self._full = self._sizes[-1]
-        equal = Mixture.of(None, scene.styles, scene.recipe.groups)
-        self.start_losses = self._full.style_losses(scene.photo, equal)
+        self.start_losses = self._full.style_losses(scene.photo, self._full.even)
 
     @takes(RunOptions)
     def run(
@@ -115,16 +114,16 @@ class StyleTransfer:
             RuntimeError: If this object is painting already.
         """
         recipe = check_run(options, self.scene.styles, self._same_step(recipe))
-        mixture = Mixture.of(options["gamma"], self.scene.styles, recipe.groups)
-        sigmas = self._sigmas(options["sigma"])
+        mixture = Mixture.of(options["gamma"], self.scene.styles, recipe)
         init = recipe.init if options["init"] is None else options["init"]
         given = not isinstance(init, str)
-        stages = self._stages(recipe, mixture, sigmas, in_full=given or warm > 0)
+        sigma = self._sigma(options["sigma"], mixture)
+        stages, mix = self._stages(recipe, mixture, sigma, in_full=given or warm > 0)
         start, init = self._start(init, options["seed"], stages[0])
         settings = {
             "mnst": __version__,
             "gamma": mixture.settings(),
-            "sigma": list(sigmas),
+            "sigma": _plain(mix.sigma),
             "strength": recipe.strength,
             "recipe": recipe.as_dict(),
             "init": init,
@@ -136,12 +135,13 @@ class StyleTransfer:
 
         def finish(last: StepRecord) -> Result:
             last = self._in_full(last, stages[-1].targets)
-            return make_result(last, history, start_losses, settings, recipe.steps)
+            made = {**settings, **self._improvement(last, mixture, mix)}
+            return make_result(last, history, start_losses, made, recipe.steps)
 
         heading = functools.partial(self._heading, mixture, recipe.steps)
         start_losses = self.start_losses
-        if mixture.shares is None:  # each style is measured where it paints
-            start_losses = self._full.style_losses(self.scene.photo, mixture)
+        if mix.zones:  # each style is measured where it paints
+            start_losses = self._full.style_losses(self.scene.photo, mix)
         history: list[StepRecord] = []
         last = None
         try:
@@ -201,8 +201,7 @@ class StyleTransfer:
                 f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
                 f"{width} x {height}"
             )
-        equal = Mixture.of(None, self.scene.styles, self.scene.recipe.groups)
-        return self._full.style_losses(pixels, equal)
+        return self._full.style_losses(pixels, self._full.even)
 
     @contextmanager
     def _painting(self) -> Iterator[None]:
@@ -229,31 +228,34 @@ class StyleTransfer:
             )
         return recipe
 
-    def _sigmas(self, sigma: Any) -> tuple[float, ...]:
-        if isinstance(sigma, str):
-            return self.closed_form_sigma()
-        return mixing.style_sigmas(sigma, self.scene.styles)
+    def _sigma(self, sigma: Any, mixture: Mixture) -> InLayers | str:
+        """Returns a run's sigma; "auto", where each size has to look for it layer by layer."""
+        if not isinstance(sigma, str):
+            return mixing.sigma_by_layer(
+                sigma, self.scene.styles, self.scene.recipe.groups, self.scene.recipe.mixed_layers
+            )
+        return self.closed_form_sigma() if mixture.is_even else sigma
 
     def _stages(
         self,
         recipe: Recipe,
         mixture: Mixture,
-        sigma: InLayers,
+        sigma: InLayers | str,
         *,
         in_full: bool,
-    ) -> list[Stage]:
-        """Returns what a run goes through; with `in_full` the full size alone.
+    ) -> tuple[list[Stage], Mix]:
+        """Returns what a run goes through, and how the full size mixes.
 
-        That is for a run which goes on from a picture: to paint it again from its coarse forms
-        would leave nothing of its strokes.
+        With `in_full` it is the full size alone. That is for a run which goes on from a picture: to
+        paint it again from its coarse forms would leave nothing of its strokes.
         """
         steps = (recipe.steps,) if in_full else self.scene.steps(recipe.steps)
-        sizes = self._sizes[-len(steps) :]
-        return [
-            size.stage(recipe, mixture, sigma, of_size)
-            for size, of_size in zip(sizes, steps, strict=True)
-            if of_size
-        ]
+        stages = []
+        for size, of_size in zip(self._sizes[-len(steps) :], steps, strict=True):
+            if of_size or size is self._full:
+                mix = size.mix(mixture, sigma)
+                stages.append((size, mix, of_size))
+        return [size.stage(recipe, mix, of_size) for size, mix, of_size in stages if of_size], mix
 
     def _start(self, init: Any, seed: int, first: Stage) -> tuple[np.ndarray, str]:
         """Returns the picture to start from and what to call it in the settings."""
@@ -280,6 +282,13 @@ class StyleTransfer:
             size = max(self.scene.sides)
             record = dataclasses.replace(record, losses=losses, size=size, image=pixels)
         return self._composited(record)
+
+    def _improvement(self, last: StepRecord, mixture: Mixture, mix: Mix) -> dict[str, Any]:
+        """Returns the style losses of each group of layers, for settings, where they may differ."""
+        if mixture.is_even:
+            return {}
+        groups = self.scene.recipe.groups
+        return {"groups": self._full.losses_of_groups(last.image, mix, groups)}
 
     @functools.cached_property
     def _pace(self) -> planning.Pace:
@@ -311,6 +320,13 @@ class StyleTransfer:
         for gpu in devices.unused_gpus():
             lines.append(f"{gpu} is there, but TensorFlow does not use it; `mnst info` says why")
         return lines
+
+
+def _plain(sigma: InLayers) -> Any:
+    """Returns a sigma as JSON holds it."""
+    if isinstance(sigma, Mapping):
+        return {layer: np.asarray(of).tolist() for layer, of in sigma.items()}
+    return list(sigma)
 
 
 @takes(StylizeOptions)
