@@ -434,20 +434,20 @@ class StyleMeans(Means):
     """The same in place of Gram matrices, with a loss for each style."""
 
     def targets(self, photo, styles, mix):
-        return styles, tf.constant([g * s for g, s in zip(mix.gamma, mix.sigma, strict=True)])
+        shares = {layer: mix.shares(layer).sum(axis=0) for layer in styles}
+        return styles, {layer: tf.constant(of, tf.float32) for layer, of in shares.items()}
 
     def losses(self, name, seen, targets, weight):
         aims, shares = targets
         means = self.means(seen)
-        each = tf.add_n(
-            [
-                layer_weight * tf.reduce_mean((means[layer] - aims[layer]) ** 2, axis=1)
-                for layer, layer_weight in self.layer_weights
-            ]
-        )
-        total = weight * tf.reduce_sum(shares * each)
-        named = {f"{name}_{k}": loss for k, loss in enumerate(tf.unstack(each), start=1)}
-        return Losses(total, total, named)
+        of_layers = {
+            layer: layer_weight * tf.reduce_mean((means[layer] - aims[layer]) ** 2, axis=1)
+            for layer, layer_weight in self.layer_weights
+        }
+        weighed = [tf.reduce_sum(shares[layer] * of) for layer, of in of_layers.items()]
+        total = weight * tf.add_n(weighed)
+        each = tf.unstack(tf.add_n(list(of_layers.values())))
+        return Losses(total, total, {f"{name}_{k}": of for k, of in enumerate(each, start=1)})
 
 
 BY_MEANS = RECIPE.replace(style=StyleMeans(weight=1e7))

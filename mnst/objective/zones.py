@@ -150,13 +150,13 @@ def zones_of(shares: np.ndarray, weights: np.ndarray | None = None) -> Zones:
 
 
 def _distinct(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the columns that differ, [K, D], and which one each column is, [P]."""
+    """Returns the columns that differ, as they appear, [K, D], and which one each is, [P]."""
     # Differences that no picture of 8 bits has are none.
     whole = np.rint(positions * 1e4).astype(np.int64)
     # A number for each column: to sort numbers is many times as fast as to sort columns.
     keys = np.random.default_rng(0).integers(1, 2**62, len(whole), np.int64) @ whole
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    return positions[:, first], which
+    return positions[:, np.sort(first)], np.argsort(np.argsort(first))[which]
 
 
 def _numbered(columns: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
