@@ -78,13 +78,16 @@ def _two_shares(gamma: float, styles: int, name: str) -> Shares:
     return (gamma, 1 - gamma)
 
 
-def by_layer(gamma: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def by_layer(
+    gamma: Any, groups: Mapping[str, Sequence[str]], *, name: str = "gamma"
+) -> dict[str, Any]:
     """Returns the gamma of each layer, given one for all, or some by the names of layers or groups.
 
     Args:
         gamma: Anything but a mapping is for all layers. In a mapping, a layer's own name goes
             before its group's; layers that are not named get None, which is equal shares.
         groups: The layers of the style, by the names of groups; see `Recipe.groups`.
+        name: What to call gamma in errors.
 
     Raises:
         ValueError: If there is no such group or layer.
@@ -99,11 +102,11 @@ def by_layer(gamma: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     if not isinstance(gamma, Mapping):
         return dict.fromkeys(layers, gamma)
     known = [*groups, *layers]
-    for name in gamma:
-        if name not in known:
+    for each in gamma:
+        if each not in known:
             raise ValueError(
-                f"gamma names {shown(name)}: give {', '.join(groups)}, or a layer of the style, "
-                f"{', '.join(layers)}{did_you_mean(str(name), known)}"
+                f"{name} names {shown(each)}: give {', '.join(groups)}, or a layer of the style, "
+                f"{', '.join(layers)}{did_you_mean(str(each), known)}"
             )
     return {layer: gamma.get(layer, gamma.get(group)) for layer, group in layers.items()}
 

@@ -98,7 +98,7 @@ FIELDS = ("alpha", "beta", "content_layers", "learning_rate", "decay_steps", "to
 RIGHT = {
     ("progress", each) for each in ODD  # true or false, as all values are
 } | {
-    ("callback", "type"),  # which can be called
+    ("callback", "type"), ("path", "type"),  # which can be called
     ("name", "NUL"), ("name", "lines"), ("name", "long"), ("name", "surrogate"), ("name", "empty"),
     ("address", "NUL"), ("address", "lines"), ("address", "long"), ("address", "surrogate"),
     ("address", "empty"),
