@@ -78,7 +78,8 @@ def _shares(text: str) -> list[float]:
 
 def _gamma_or_picture(text: str) -> Any:
     """Reads what `_gamma` does, and the path of a picture."""
-    return text if images.is_address(text) or user_path(text).is_file() else _gamma(text)
+    is_file = os.path.isfile(user_path(text))  # noqa: PTH113, Path's raises where a name is too long
+    return text if is_file or images.is_address(text) else _gamma(text)
 
 
 def _gammas(text: str) -> list[Any] | dict[str, list[Any]]:
