@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mnst import __version__, figures, images, paintings
-from mnst.checks import check_folder, did_you_mean, shown, user_path
+from mnst.checks import check_folder, did_you_mean, shown
 from mnst.engine import devices
 from mnst.errors import LISTENER, WeightsError, one_line, tell
 from mnst.masks import Classes
@@ -78,8 +78,12 @@ def _shares(text: str) -> list[float]:
 
 def _gamma_or_picture(text: str) -> Any:
     """Reads what `_gamma` does, and the path of a picture."""
-    is_file = os.path.isfile(user_path(text))  # noqa: PTH113, Path's raises where a name is too long
-    return text if is_file or images.is_address(text) else _gamma(text)
+    try:
+        return _gamma(text)
+    except argparse.ArgumentTypeError:
+        if "=" in text:
+            raise
+        return text
 
 
 def _gammas(text: str) -> list[Any] | dict[str, list[Any]]:
