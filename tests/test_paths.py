@@ -109,6 +109,7 @@ def test_stations_of_several_kinds_come_together(fade):
     assert last == {"block1_conv1": 0.5, "block2_conv1": 0.25}
 
 
+@pytest.mark.slow
 def test_a_number_and_a_picture_have_a_picture_between_them(fade):
     first, between, last = fade([1, RAMP], frames=3).gammas
     assert first == 1
@@ -119,6 +120,7 @@ def test_a_number_and_a_picture_have_a_picture_between_them(fade):
     np.testing.assert_allclose(between, (three[0] + np.eye(3)[2][:, None, None]) / 2, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_frames_are_painted_with_their_gammas(fade, given):
     """The first of a path is the run that its gamma asks for, also where it is a picture."""
     for path in (TURNED, [RAMP, 0], lambda t: {"colour": RAMP * t, "form": 1 - t}):
@@ -240,6 +242,7 @@ def test_only_numbers_are_plotted(crossed):
         crossed.plot_relative_improvement()
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_any_gamma_and_finds_it_again(given, tmp_path):
     """Pictures are known by what they show, wherever they lie and however they are given."""
     Image.fromarray((255 * RAMP).astype(np.uint8)).save(tmp_path / "ramp.png")
@@ -260,6 +263,7 @@ def test_a_sweep_takes_any_gamma_and_finds_it_again(given, tmp_path):
     assert first.table()[2]["gamma"] == "ramp.png"
 
 
+@pytest.mark.slow
 def test_a_picture_is_brought_to_the_size_of_each_photo(given):
     """Of photos of other sizes, too."""
     other = PHOTO[::2, ::2]
