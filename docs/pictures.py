@@ -1,9 +1,9 @@
 """Draws the pictures of the README and the documentation: `python docs/pictures.py [NAME ...]`.
 
 Without names it draws them all; `gallery` is all of the gallery's. The curves are drawn from the
-runs of `notebooks/article_figures`, or from new ones. The gallery is painted with `vgg19-lite`
-(`--backbone` names another); the picture that keeps a person needs MNST_DEEPLAB, or a download. The
-photos come with matplotlib and scikit-image, and are free to use.
+runs of `notebooks/article_figures`, or from new ones. The others but the first are painted with
+`vgg19-lite` (`--backbone` names another); the picture that keeps a person needs MNST_DEEPLAB, or a
+download. The photos come with matplotlib and scikit-image, and are free to use.
 """
 
 import argparse
@@ -40,6 +40,37 @@ def crossfade() -> Image.Image:
         framed.paste(Image.fromarray(style).resize((small, small)), (GAP, GAP))
         sheet.paste(framed, (corner, height - small - 2 * GAP))
     return sheet
+
+
+def crossed(backbone: str) -> Image.Image:
+    """A sweep's sheet: colour over the columns, form over the rows."""
+    both = {"colour": [0, 0.5, 1], "form": [0, 0.5, 1]}
+    sweep = mnst.sweep(
+        skimage.data.chelsea(), [glass(), ink()], gamma=both, sigma="auto", **_small(backbone)
+    )
+    return sweep.grid(width=240)
+
+
+def paths(backbone: str) -> Image.Image:
+    """Every second frame of three crossfades: from colour to form, a wipe, and three styles."""
+    photo = skimage.data.coffee()
+    share = np.linspace(0, 1, photo.shape[1])
+    turned = [{"colour": 1, "form": 0}, {"colour": 0, "form": 1}]
+
+    def wipe(t: float) -> np.ndarray:
+        return np.tile(np.clip((1.25 * t - share) / 0.25, 0, 1), (photo.shape[0], 1))
+
+    ways = (
+        ([glass(), ink()], turned),
+        ([glass(), ink()], wipe),
+        ([swirls(), ink(), glass()], None),
+    )
+    rows = []
+    for styles, path in ways:
+        fade = mnst.crossfade(photo, styles, path=path, frames=9, sigma="auto", **_small(backbone))
+        row = _row(list(fade.frames[::2]))
+        rows += [row, np.full((GAP, row.shape[1], 3), 255, np.uint8)]
+    return Image.fromarray(np.concatenate(rows[:-1]))
 
 
 def curves() -> Figure:
@@ -128,8 +159,12 @@ def gallery_places(backbone: str) -> Image.Image:
     return Image.fromarray(_row(row))
 
 
+def _small(backbone: str) -> dict:
+    return {"size": GALLERY_SIZE, "backbone": backbone}
+
+
 def _painted(photo: object, styles: list, backbone: str, **options: object) -> mnst.StyleTransfer:
-    return mnst.StyleTransfer(photo, styles, size=GALLERY_SIZE, backbone=backbone, **options)
+    return mnst.StyleTransfer(photo, styles, **_small(backbone), **options)
 
 
 def _row(pictures: list) -> np.ndarray:
@@ -152,12 +187,16 @@ GALLERY: dict[str, Callable[[str], Image.Image]] = {
 }
 
 
+# Those that a backbone paints, by their files' names.
+PAINTED = {**GALLERY, "crossed": crossed, "paths": paths}
+
+
 def main() -> None:
     """Draws what was asked for."""
-    names = ["crossfade", "curves", *GALLERY]
+    names = ["crossfade", "curves", *PAINTED]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}, gallery")
-    parser.add_argument("--backbone", default="vgg19-lite", help="of the gallery")
+    parser.add_argument("--backbone", default="vgg19-lite", help="of all but the first two")
     options = parser.parse_args()
     wanted = options.names or names
     if "gallery" in wanted:
@@ -171,7 +210,7 @@ def main() -> None:
         elif name == "curves":
             curves().savefig(HERE / "curves.png", dpi=100)
         else:
-            GALLERY[name](options.backbone).save(HERE / f"{name}.jpg", quality=85)
+            PAINTED[name](options.backbone).save(HERE / f"{name}.jpg", quality=85)
         print(name, flush=True)
 
 

@@ -73,14 +73,34 @@ def _gamma(text: str) -> float | list[float] | dict[str, float | list[float]]:
 
 
 def _shares(text: str) -> list[float]:
-    values = _numbers(text)
-    return values if isinstance(values, list) else [values]
+    return _listed(_numbers(text))
 
 
-def _gammas(text: str) -> list[float] | list[list[float]]:
-    """Reads "0,0.5,1" as gammas of two styles, "1,0,0;0,1,0" as shares of more."""
-    groups = [_shares(group) for group in text.split(";")]
-    return groups if len(groups) > 1 else groups[0]
+def _gamma_or_picture(text: str) -> Any:
+    """Reads what `_gamma` does, and the path of a picture."""
+    try:
+        return _gamma(text)
+    except argparse.ArgumentTypeError:
+        if "=" in text:
+            raise
+        return text
+
+
+def _gammas(text: str) -> list[Any] | dict[str, list[Any]]:
+    """Reads "0,0.5,1" as gammas of two styles, "1,0,0;0,1,0" as any gammas, one after the other.
+
+    "colour=0,0.5,1,form=0,0.5,1" are two crossfaders, to be crossed.
+    """
+    if ";" in text:
+        return [_gamma_or_picture(each) for each in text.split(";")]
+    gamma = _gamma_or_picture(text)
+    if isinstance(gamma, dict):
+        return {name: _listed(each) for name, each in gamma.items()}
+    return _listed(gamma)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _classes(text: str) -> list[str | int]:
@@ -123,6 +143,7 @@ _READ: dict[str, dict[str, Any]] = {
     "invert": {"action": "store_true"},
     "feather": {"type": float, "metavar": "PIXELS"},
     "folder": {"metavar": "FOLDER"},
+    "path": {"type": _gamma_or_picture, "nargs": "+", "metavar": "G"},
     "frames": {"type": int, "metavar": "N"},
     "steps_between": {"type": int, "metavar": "N"},
     "fit_crops": {"type": int, "metavar": "N"},
@@ -203,14 +224,16 @@ def build_parser() -> argparse.ArgumentParser:
         sweep,
         gamma={
             "type": _gammas,
-            "help": "Gammas of two styles: 0,0.5,1; shares of more: 1,0,0;0,1,0",
+            "metavar": "G,G",
+            "help": "Gammas of two styles: 0,0.5,1; any gammas: 1,0,0;0,1,0, or 0;a.png;1; and "
+            "colour=0,0.5,1,form=0,0.5,1 for every combination of both",
         },
         folder={"required": True},
     )
     command.set_defaults(run=_sweep)
 
     command = commands.add_parser(
-        "crossfade", parents=[for_all], help="animate from style 2 to style 1"
+        "crossfade", parents=[for_all], help="animate the way from style to style"
     )
     _add_pictures(command)
     _add_output(command, "where to write the animation: .gif, .webp, .mp4")
@@ -460,12 +483,11 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     if "size" in options:
         images.check_fits(output, photo, options["size"])
     faded = crossfade(photo, styles, **options)
-    completed = faded.gammas[-1] == 1
-    written = output if completed else _partial(output)
+    written = output if faded.completed else _partial(output)
     faded.save(written)
-    ended = "" if completed else ", ended early"
+    ended = "" if faded.completed else ", ended early"
     _show(f"{written}: {len(faded.frames)} frames, {faded.steps} steps{ended}")
-    return 0 if completed else INTERRUPTED
+    return 0 if faded.completed else INTERRUPTED
 
 
 def _segment(photo: str, keep: Classes | None, output: str | None, **options: Any) -> int:

@@ -113,11 +113,6 @@ def test_bad_numbers_are_named(change):
         mnst.crossfade("no.jpg", ["a.jpg", "b.jpg"], **change)
 
 
-def test_it_is_between_two_styles():
-    with pytest.raises(ValueError, match="two styles"):
-        mnst.crossfade("no.jpg", ["a.jpg", "b.jpg", "c.jpg"])
-
-
 @pytest.mark.slow
 def test_frames_are_calm_whatever_the_recipe_s_schedule_is(scene):
     """With a rate that does not fall, too, and the first frame as it is painted alone."""

@@ -30,7 +30,10 @@ LOOP = {"steps", "init", "seed", "callback", "preview", "progress", "log_dir"}
 TAKES = {
     mnst.stylize: (SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"}, set()),
     mnst.calibrate: (SCENE | MASKS | LOOP | {"strength"}, {"method", "refine", "tolerance"}),
-    mnst.crossfade: (SCENE | MASKS | LOOP | {"sigma", "strength"}, {"frames", "steps_between"}),
+    mnst.crossfade: (
+        SCENE | MASKS | LOOP | {"sigma", "strength"},
+        {"path", "frames", "steps_between"},
+    ),
     mnst.sweep: (
         SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"},
         {"alpha_beta", "folder", "executor"},
@@ -270,6 +273,7 @@ def test_a_callback_sees_all_of_a_crossfade_and_ends_it(options):
     ended = mnst.crossfade(PHOTO, STYLES, callback=ending, **given)
     assert ending == seen[:6]
     assert ended.gammas == whole.gammas[:2]
+    assert (whole.completed, ended.completed) == (True, False)
     assert ended.steps == 3 + 1
     np.testing.assert_array_equal(ended.frames[0], whole.frames[0])
 

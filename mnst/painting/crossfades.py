@@ -7,7 +7,7 @@ import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ from PIL import Image
 from mnst import images
 from mnst.checks import check_number, check_whole
 from mnst.errors import one_line
-from mnst.objective.mixing import style_shares
 from mnst.optimizers import Adam
-from mnst.painting.options import CrossfadeOptions, RunOptions, in_folder, those_of
+from mnst.painting.gammas import along, brought_together, plain, shares_of, stations_of
+from mnst.painting.options import CrossfadeOptions, RunOptions, check_scene, in_folder, those_of
 from mnst.painting.result import Result
 from mnst.painting.scene import style_list
 from mnst.painting.signatures import takes
 from mnst.painting.transfer import prepare
-from mnst.recipes import Recipe, get_recipe
+from mnst.recipes import Recipe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,19 +42,23 @@ _HARDLY_FALLS = 10**6
 
 @dataclass(frozen=True, eq=False)
 class Crossfade:
-    """Frames from all style 2 to all style 1.
+    """Frames along a path, such as from all style 2 to all style 1.
 
     Attributes:
         frames: uint8 [H, W, 3] each.
-        gammas: The share of style 1 in each.
-        relative_improvement: (RI_1, RI_2) of each.
+        gammas: What each was painted with, as `stylize` takes it. Of two styles it is the share of
+            style 1, a float or a picture, float32 [H, W]; of more those of all, a tuple of floats
+            or float32 [K, H, W]. Where a station of the path has names, each is a dict of these.
+        relative_improvement: (RI_1, .., RI_K) of each.
         steps: How many steps all of them took together.
+        completed: False if it was ended early. The last frame then is as far as it got.
     """
 
     frames: tuple[np.ndarray, ...]
-    gammas: tuple[float, ...]
+    gammas: tuple[Any, ...]
     relative_improvement: tuple[tuple[float, ...], ...]
     steps: int
+    completed: bool = True
 
     def save(
         self, path: str | os.PathLike[str], *, fps: float = 12, back_and_forth: bool = True
@@ -89,11 +93,12 @@ def crossfade(
     photo: Any,
     styles: Any,
     *,
+    path: Sequence[Any] | Callable[[float], Any] | None = None,
     frames: int = 25,
     steps_between: int = 8,
     **options: Unpack[CrossfadeOptions],
 ) -> Crossfade:
-    """Paints the way from style 2 to style 1, frame by frame.
+    """Paints a way between styles, frame by frame.
 
     Every frame starts from the one before, with the optimiser's moments as they are and a small
     learning rate, whatever the recipe's is. So it costs a few steps, and strokes change rather
@@ -101,8 +106,14 @@ def crossfade(
 
     Args:
         photo: The content image, as in `stylize`.
-        styles: Two style images, as in `stylize`.
-        frames: How many frames there are, with gamma from 0 to 1, 2 or more.
+        styles: Two style images or more, as in `stylize`.
+        path: Where gamma goes: a list of stations, two or more, each of them a gamma as `stylize`
+            takes it. Frames are spread over it evenly, and between two stations gamma is their
+            mean, weighted by how near they are: a number and a dict have a dict between them, a
+            number and a picture a picture. Or a function, which is called with 0 for the first
+            frame to 1 for the last, and returns the frame's gamma. None leads from all of the last
+            style to all of the first, through the others one by one.
+        frames: How many frames there are, 2 or more.
         steps_between: How many steps each frame after the first takes; `steps` are the first's.
         **options: Those of `CrossfadeOptions`.
 
@@ -110,7 +121,7 @@ def crossfade(
         The frames; `save` writes them as GIF, WebP or MP4.
 
     Raises:
-        ValueError: If an option or a picture is out of range, or there are not two styles.
+        ValueError: If an option, a station or a picture is out of range, or there is one style.
         TypeError: If a picture or an option is of another kind than it takes.
         FileNotFoundError: If a picture or the weights aren't there.
         OSError: If a picture can't be downloaded or opened, or there can't be a folder for logs.
@@ -121,27 +132,33 @@ def crossfade(
     Example:
         >>> mnst.crossfade("photo.jpg", ["a.jpg", "b.jpg"], sigma="auto").save("fade.gif")
         ... # doctest: +SKIP
+        >>> turned = [{"colour": 1, "form": 0}, {"colour": 0, "form": 1}]
+        >>> mnst.crossfade("photo.jpg", ["a.jpg", "b.jpg"], path=turned)  # doctest: +SKIP
     """
     frames = check_whole("frames", frames, 2)
     steps_between = check_whole("steps_between", steps_between)
-    style_shares(0.0, len(style_list(styles)))
-    recipe, calm = _calmed(get_recipe(options["recipe"]))
+    count = len(style_list(styles))
+    recipe, calm = _calmed(check_scene(options))
+    stations = stations_of(path, count, recipe, frames)
+    stations = brought_together(stations, recipe.groups, recipe.mixed_layers)
     transfer, options = prepare(photo, styles, {**options, "recipe": recipe})
+    # All of them are read before the first frame, so that what is wrong with the last is said then.
+    read = [shares_of(station, count, transfer.scene.sides) for station in stations]
+    gammas = [plain(gamma) for gamma in along(read, frames)]
     results: list[Result] = []
     of_next: dict[str, Any] = {}
-    gammas: list[float] = []
-    for k in range(frames):
-        gammas.append(k / (frames - 1))
-        of_run = those_of(RunOptions, in_folder(options, f"frame-{k + 1}"))
-        results.append(transfer.run(**{**of_run, "gamma": gammas[-1], **of_next}))
+    for k, gamma in enumerate(gammas, start=1):
+        of_run = those_of(RunOptions, in_folder(options, f"frame-{k}"))
+        results.append(transfer.run(**{**of_run, "gamma": gamma, **of_next}))
         if not results[-1].completed:
             break
         of_next = {"steps": steps_between, "init": results[-1].image, "warm": calm}
     return Crossfade(
         frames=tuple(result.image for result in results),
-        gammas=tuple(gammas),
+        gammas=tuple(gammas[: len(results)]),
         relative_improvement=tuple(result.relative_improvement for result in results),
         steps=sum(result.history[-1].step for result in results),
+        completed=results[-1].completed,
     )
 
 

@@ -30,15 +30,15 @@ class Mixture:
     layers: dict[str, Gamma]
 
     @classmethod
-    def of(cls, gamma: Any, styles: int, recipe: Recipe) -> Mixture:
-        """Returns what a gamma asks for, as `stylize` takes it.
+    def of(cls, gamma: Any, styles: int, recipe: Recipe, *, name: str = "gamma") -> Mixture:
+        """Returns what a gamma asks for, as `stylize` takes it; `name` is what errors call it.
 
         Raises:
             ValueError: If it is out of range, does not fit the styles, or names no layer.
         """
-        each = by_layer(gamma, recipe.groups, recipe.mixed_layers)
+        each = by_layer(gamma, recipe.groups, recipe.mixed_layers, name=name)
         # One that is for several layers is read once.
-        read = {id(of): read_gamma(of, styles) for of in each.values()}
+        read = {id(of): read_gamma(of, styles, name=name) for of in each.values()}
         return cls({layer: read[id(of)] for layer, of in each.items()})
 
     @property

@@ -7,14 +7,16 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mnst.images import write_atomically
+from mnst.objective.mixing import style_shares
 from mnst.painting.result import Result
 from mnst.recipes import Recipe
 from mnst.reporting.plots import axes, log_axis
@@ -29,14 +31,15 @@ class SweepRun:
 
     Attributes:
         photo: Which photo, counted from 0.
-        gamma: As it was given.
+        gamma: As it was given: a float, a tuple of shares, a picture, a dict of these, or None. Of
+            several crossfaders that were crossed, it is the dict of this run's.
         recipe: With its alpha and beta.
         result: The picture, its history and its relative improvement.
         found: True if an earlier sweep had left it in the folder.
     """
 
     photo: int
-    gamma: float | tuple[float, ...] | None
+    gamma: Any
     recipe: Recipe
     result: Result
     found: bool = False
@@ -53,15 +56,15 @@ class SweepFailure:
 
     Attributes:
         place: Which of all runs that were asked for, counted from 0.
-        photo: As in `SweepRun`, and so are gamma and recipe.
-        gamma: As it was given.
+        photo: As in `SweepRun`.
+        gamma: As in `SweepRun`.
         recipe: With its alpha and beta.
         error: What it failed with, in one line.
     """
 
     place: int
     photo: int
-    gamma: float | tuple[float, ...] | None
+    gamma: Any
     recipe: Recipe
     error: str
 
@@ -82,11 +85,14 @@ class Sweep:
             which may be none.
         failures: One `SweepFailure` for each run that failed. Tables and the contact sheet have
             them in their places.
+        originals: The photos and the styles by name, such as "photo" and "style 1", uint8
+            [H, W, 3] each, for the contact sheet.
     """
 
     runs: tuple[SweepRun, ...]
     completed: bool = True
     failures: tuple[SweepFailure, ...] = ()
+    originals: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -98,8 +104,13 @@ class Sweep:
         return self.runs[index]
 
     def table(self) -> list[dict[str, Any]]:
-        """Returns a row of plain numbers for every run; one that failed has its error instead."""
-        return [_row(run) for run in self._all]
+        """Returns a row of plain numbers for every run; one that failed has its error instead.
+
+        Shares are `gamma_1` and so on; those of several crossfaders `gamma_colour_1`,
+        `gamma_form_1`. Of a gamma that is a picture there is its name, as `gamma`.
+        """
+        pictures = self._pictures()
+        return [_row(run, pictures) for run in self._all]
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes the table as CSV, whole or not at all."""
@@ -112,11 +123,17 @@ class Sweep:
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the table with every run's settings and history as JSON, whole or not at all."""
-        rows = [{**_row(run), **_how_it_came_about(run)} for run in self._all]
+        rows = [
+            {**row, **_how_it_came_about(run)}
+            for row, run in zip(self.table(), self._all, strict=True)
+        ]
         write_atomically(path, json.dumps(rows, indent=1).encode())
 
     def grid(self, *, columns: int | None = None, width: int = 320) -> Image.Image:
         """Returns a contact sheet: the pictures side by side, each under its label.
+
+        Where two crossfaders were crossed, such as colour and form, the first is over the columns
+        and the second over the rows, with the photo and the styles above.
 
         Args:
             columns: How many a row; a row for each photo, recipe and alpha/beta, if not given,
@@ -128,23 +145,36 @@ class Sweep:
         """
         if not self.runs:
             raise ValueError("the sweep has no finished run: there is nothing to show")
-        pictures = {run: _fitted(run.result.image, width) for run in self.runs}
-        columns = columns or self._columns()
+        pictures: dict[SweepRun | SweepFailure, Image.Image] = {
+            run: _fitted(run.result.image, width) for run in self.runs
+        }
         height = max(picture.height for picture in pictures.values())
+        across = self._across()
+        originals = self.originals.items() if across else ()
+        columns = columns or across or self._columns()
+        cells: list[tuple[str, Image.Image | None]] = [
+            (name, ImageOps.contain(Image.fromarray(original), (width, height)))
+            for name, original in originals
+        ]
+        cells += [("", None)] * (-len(cells) % columns)  # the runs begin a row
+        runs = zip(self._labels(), self._all, strict=True)
+        cells += [(label, pictures.get(run)) for label, run in runs]
         line = max(14, width // 14)
         font = ImageFont.load_default(line * 0.8)
         gap = line // 2
-        rows = math.ceil(len(self._all) / columns)
-        size = (columns * (width + gap) + gap, rows * (height + line + gap) + gap)
+        size = (
+            columns * (width + gap) + gap,
+            math.ceil(len(cells) / columns) * (height + line + gap) + gap,
+        )
         sheet = Image.new("RGB", size, "white")
         draw = ImageDraw.Draw(sheet)
-        for place, run in enumerate(self._all):
+        for place, (label, picture) in enumerate(cells):
             x = gap + place % columns * (width + gap)
             y = gap + place // columns * (height + line + gap)
-            draw.text((x, y), self._label(run), fill="black", font=font)
-            if isinstance(run, SweepRun):
-                sheet.paste(pictures[run], (x, y + line))
-            else:
+            draw.text((x, y), label, fill="black", font=font)
+            if picture is not None:
+                sheet.paste(picture, (x, y + line))
+            elif label:
                 draw.text((x, y + 2 * line), "failed", fill="red", font=font)
         return sheet
 
@@ -155,7 +185,7 @@ class Sweep:
             ax: Matplotlib axes to draw on; a new figure, if not given.
 
         Raises:
-            ValueError: If the sweep is not over gamma, with two styles.
+            ValueError: If the sweep is not over gamma as a number, with two styles.
         """
         gammas, values = self._over_gamma(lambda result: result.relative_improvement)
         ax = _plotted(ax, gammas, values, "RI")
@@ -177,13 +207,15 @@ class Sweep:
     def _over_gamma(
         self, value: Callable[[Result], tuple[float, ...]]
     ) -> tuple[list[float], np.ndarray]:
-        gammas = [run.result.settings["gamma"][0] for run in self.runs]
         scenes = {(run.photo, run.recipe) for run in self.runs}
         styles = {len(run.result.start_losses) for run in self.runs}
-        if len(scenes) != 1 or styles != {2}:
+        numbers = all(_is_numbers(run.gamma) for run in self.runs)
+        if len(scenes) != 1 or styles != {2} or not numbers:
             raise ValueError(
-                "this plot is of finished runs of one photo, one recipe and two styles, over gamma"
+                "this plot is of finished runs of one photo, one recipe and two styles, over gamma "
+                "as one number"
             )
+        gammas = [run.result.settings["gamma"][0] for run in self.runs]
         return gammas, np.array([value(run.result) for run in self.runs])
 
     @property
@@ -199,19 +231,40 @@ class Sweep:
         row = [run for run in self._all if (run.photo, run.recipe) == (first.photo, first.recipe)]
         return len(row) if 1 < len(row) < count else math.ceil(math.sqrt(count))
 
-    def _label(self, run: SweepRun | SweepFailure) -> str:
-        """Names what differs between the runs."""
-        parts: dict[str, list[Any]] = {
-            "photo {}": [r.photo + 1 for r in self._all],
-            "{}": [r.recipe.name for r in self._all],
-            "alpha/beta {:.3g}": [r.alpha_beta for r in self._all],
-            "gamma {}": [", ".join(f"{g:.3g}" for g in as_shares(r.gamma)) for r in self._all],
+    def _pictures(self) -> dict[int, str]:
+        """Returns what to call the pictures among gammas, by their identity: files, or counted."""
+        each = (of for run in self._all for of in _by_column(run.gamma).values())
+        pictures = {id(of): of for of in each if not _is_numbers(of)}
+        return {
+            key: Path(of).name if isinstance(of, (str, os.PathLike)) else f"picture {k}"
+            for k, (key, of) in enumerate(pictures.items(), start=1)
         }
-        at = self._all.index(run)
-        differing = [
-            form.format(values[at]) for form, values in parts.items() if len({*values}) > 1
+
+    def _across(self) -> int | None:
+        """Returns how many gammas the first of two crossfaders has, if they were crossed."""
+        gammas = [run.gamma for run in self._all]
+        names = {tuple(gamma) if isinstance(gamma, Mapping) else () for gamma in gammas}
+        if len(names) != 1 or len(names.pop()) != 2:
+            return None
+        pairs = {
+            tuple(each if _is_numbers(each) else id(each) for each in gamma.values())
+            for gamma in gammas
+        }
+        first, second = (set(values) for values in zip(*pairs, strict=True))
+        return len(first) if len(pairs) == len(first) * len(second) else None
+
+    def _labels(self) -> list[str]:
+        """Names what differs between the runs, for each of them."""
+        pictures = self._pictures()
+        gammas = [gamma_in_words(run.gamma, lambda of: pictures[id(of)]) for run in self._all]
+        parts = [
+            [f"photo {run.photo + 1}" for run in self._all],
+            [run.recipe.name for run in self._all],
+            [f"alpha/beta {run.alpha_beta:.3g}" for run in self._all],
+            gammas,
         ]
-        return "  ".join(differing) or parts["gamma {}"][at]
+        differing = [each for each in parts if len({*each}) > 1] or [gammas]
+        return ["  ".join(of_run) for of_run in zip(*differing, strict=True)]
 
 
 def alpha_beta(recipe: Recipe) -> float:
@@ -219,11 +272,43 @@ def alpha_beta(recipe: Recipe) -> float:
     return recipe.alpha / recipe.beta if recipe.beta else math.inf
 
 
+def gamma_in_words(gamma: Any, picture: Callable[[Any], str]) -> str:
+    """Says a gamma in few words; `picture` says those that are pictures.
+
+    Example:
+        >>> from mnst.painting.sweep_result import gamma_in_words
+        >>> gamma_in_words({"colour": 0.25, "form": (0.0, 1.0)}, str)
+        'colour 0.25, form 0, 1'
+        >>> gamma_in_words("ramp.png", str)
+        'gamma ramp.png'
+    """
+
+    def said(of: Any) -> str:
+        if not _is_numbers(of):
+            return picture(of)
+        return ", ".join(f"{share:.3g}" for share in as_shares(of)) or "equal"
+
+    named = gamma if isinstance(gamma, Mapping) else {"gamma": gamma}
+    return ", ".join(f"{name} {said(each)}" for name, each in named.items())
+
+
 def as_shares(gamma: float | tuple[float, ...] | None) -> tuple[float, ...]:
     """Returns a gamma as shares: none, for equal ones."""
     if gamma is None:
         return ()
     return gamma if isinstance(gamma, tuple) else (gamma,)
+
+
+def _by_column(gamma: Any) -> dict[str, Any]:
+    """Returns the crossfaders of a gamma, by the beginnings of their columns in a table."""
+    if isinstance(gamma, Mapping):
+        return {f"gamma_{name}": each for name, each in gamma.items()}
+    return {"gamma": gamma}
+
+
+def _is_numbers(gamma: Any) -> bool:
+    numbers = gamma if isinstance(gamma, tuple) else (gamma,)
+    return gamma is None or all(isinstance(number, float) for number in numbers)
 
 
 def history_rows(result: Result) -> list[dict[str, Any]]:
@@ -238,31 +323,43 @@ def _how_it_came_about(run: SweepRun | SweepFailure) -> dict[str, Any]:
     return {"settings": run.result.settings, "history": history_rows(run.result)}
 
 
-def _row(run: SweepRun | SweepFailure) -> dict[str, Any]:
+def _row(run: SweepRun | SweepFailure, pictures: Mapping[int, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "photo": run.photo + 1,
         "recipe": run.recipe.name,
         "alpha_beta": run.alpha_beta,
     }
     if isinstance(run, SweepFailure):
-        shares = enumerate(as_shares(run.gamma), start=1)
-        return {**row, **{f"gamma_{k}": share for k, share in shares}, "error": run.error}
+        return {**row, **_gamma_columns(run.gamma, pictures, as_shares), "error": run.error}
     result = run.result
     last = result.history[-1]
+    styles = len(result.start_losses)
     row |= {
+        **_gamma_columns(run.gamma, pictures, lambda gamma: style_shares(gamma, styles)),
         "steps": last.step,
         "seconds": round(last.seconds, 3),
         **{f"{name}_loss": value for name, value in last.losses.items()},
     }
     for k, start in enumerate(result.start_losses):
         row |= {
-            f"gamma_{k + 1}": result.settings["gamma"][k],
             f"sigma_{k + 1}": result.settings["sigma"][k],
             f"start_loss_{k + 1}": start,
             f"final_loss_{k + 1}": result.final_losses[k],
             f"relative_improvement_{k + 1}": result.relative_improvement[k],
         }
     return row
+
+
+def _gamma_columns(
+    gamma: Any, pictures: Mapping[int, str], shares: Callable[[Any], tuple[float, ...]]
+) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for name, each in _by_column(gamma).items():
+        if _is_numbers(each):
+            columns |= {f"{name}_{k}": share for k, share in enumerate(shares(each), start=1)}
+        else:
+            columns[name] = pictures[id(each)]
+    return columns
 
 
 def _fitted(image: np.ndarray, width: int) -> Image.Image:

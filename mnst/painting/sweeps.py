@@ -28,6 +28,7 @@ from mnst.images import sha256
 from mnst.masks.selection import find_mask
 from mnst.networks import get_backbone
 from mnst.objective.regions import paint_regions
+from mnst.painting.gammas import as_given, crossed, plain, shares_of
 from mnst.painting.options import (
     RunOptions,
     SceneOptions,
@@ -49,7 +50,7 @@ from mnst.painting.scene import (
     style_read_size,
 )
 from mnst.painting.signatures import takes
-from mnst.painting.sweep_result import Sweep, SweepFailure, SweepRun, as_shares, history_rows
+from mnst.painting.sweep_result import Sweep, SweepFailure, SweepRun, gamma_in_words, history_rows
 from mnst.painting.transfer import StyleTransfer, read_start
 from mnst.recipes import Recipe
 
@@ -65,7 +66,7 @@ class _Task:
     content: AsRead
     styles: list[AsRead]
     recipe: Recipe
-    gamma: float | tuple[float, ...] | None
+    gamma: Any  # with its pictures read
     options: dict[str, Any]
     scene_key: str  # tells pictures and options of the scene from all others
     key: str  # tells the run from all others
@@ -73,9 +74,10 @@ class _Task:
     @property
     def stem(self) -> str:
         """The name of its files: what people look for, and what tells it from all others."""
-        shares = "-".join(f"{share:.3g}" for share in as_shares(self.gamma)) or "equal"
+        gamma = gamma_in_words(self.gamma, lambda _: "picture")
+        gamma = gamma.replace(", ", "-").replace(" ", "")
         weights = f"alpha{self.recipe.alpha:.3g}-beta{self.recipe.beta:.3g}"
-        name = f"{self.photo + 1}-{self.recipe.name}-{weights}-gamma{shares}"
+        name = f"{self.photo + 1}-{self.recipe.name}-{weights}-{gamma}"
         return re.sub(r"[^\w.-]", "_", name) + "-" + self.key[:12]
 
 
@@ -116,7 +118,7 @@ def sweep(
     photo: Any,
     styles: Any,
     *,
-    gamma: Sequence[Any] | None = None,
+    gamma: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     alpha_beta: Sequence[float] | None = None,
     recipe: Recipe | str | Sequence[Recipe | str] = "fine",
     folder: str | os.PathLike[str] | None = None,
@@ -138,7 +140,9 @@ def sweep(
         photo: A content image, as in `stylize`, or a list of them.
         styles: The style images, the same for all runs.
         gamma: A list of what `stylize` takes: numbers for two styles, sequences of shares for
-            more. None is one run with equal shares.
+            more, dicts, pictures. Or a dict of lists, which are crossed: {"colour": [0, 0.5, 1],
+            "form": [0, 0.5, 1]} is nine runs, with colour over the columns of the contact sheet and
+            form over its rows. None is one run with equal shares.
         alpha_beta: The ratios alpha / beta to run, a list. beta stays as the recipe has it.
         recipe: A recipe, as in `stylize`, or a list of them.
         folder: Where to keep every run as soon as it is finished: its picture, and its history as
@@ -173,10 +177,11 @@ def sweep(
     """
     _check_executor(executor)
     place = None if folder is None else check_folder("folder", folder)
-    gammas = [None] if gamma is None else check_list("gamma", gamma, "gammas, as in [0, 0.5, 1]")
-    recipes = _recipes(len(style_list(styles)), recipe, alpha_beta, gammas, options)
-    shares = [_plain(share) for share in gammas]
-    tasks = _tasks(photo, styles, recipes, shares, executor, options)
+    count = len(style_list(styles))
+    gammas = _gammas(gamma)
+    recipes = _recipes(count, recipe, alpha_beta, gammas, options)
+    gammas = [as_given(each, count) for each in gammas]
+    tasks = _tasks(photo, styles, recipes, gammas, executor, options)
     found = {} if place is None else _found(place, tasks)
     if options["progress"] and found:
         tell(f"{len(found)} of {len(tasks)} runs are in {place} already")
@@ -185,22 +190,40 @@ def sweep(
     results = found | painted
     if errors and not results:
         raise errors[min(errors)]
+    given = gammas * (len(tasks) // len(gammas))  # they move fastest
     runs = tuple(
-        SweepRun(task.photo, task.gamma, task.recipe, results[index], found=index in found)
+        SweepRun(task.photo, given[index], task.recipe, results[index], found=index in found)
         for index, task in enumerate(tasks)
         if index in results
     )
     failures = tuple(
-        SweepFailure(index, task.photo, task.gamma, task.recipe, one_line(errors[index]))
+        SweepFailure(index, task.photo, given[index], task.recipe, one_line(errors[index]))
         for index, task in enumerate(tasks)
         if index in errors
     )
-    outcome = Sweep(runs, completed, failures)
+    outcome = Sweep(runs, completed, failures, _originals(tasks))
     if place is not None and completed:
         outcome.save_csv(place / "sweep.csv")
         outcome.save_json(place / "sweep.json")
         images.save_image(place / "grid.png", np.asarray(outcome.grid()))
     return outcome
+
+
+def _gammas(gamma: Any) -> list[Any]:
+    """Returns the gammas of all runs, in their order."""
+    if gamma is None:
+        return [None]
+    if isinstance(gamma, Mapping) and gamma:
+        return crossed(gamma)
+    return check_list("gamma", gamma, "gammas, as in [0, 0.5, 1]")
+
+
+def _originals(tasks: Sequence[_Task]) -> dict[str, np.ndarray]:
+    """Returns photos and styles, by what a contact sheet calls them."""
+    photos = {task.photo: task.content for task in tasks}
+    named = {f"photo {k + 1}" if len(photos) > 1 else "photo": photos[k] for k in photos}
+    named |= {f"style {k}": style for k, style in enumerate(tasks[0].styles, start=1)}
+    return {name: images.to_uint8(picture.pixels) for name, picture in named.items()}
 
 
 def _recipes(
@@ -228,7 +251,7 @@ def _tasks(
     photo: Any,
     styles: Any,
     recipes: Sequence[Recipe],
-    gammas: Sequence[float | tuple[float, ...] | None],
+    gammas: Sequence[Any],
     executor: Executor | None,
     options: Mapping[str, Any],
 ) -> list[_Task]:
@@ -242,6 +265,10 @@ def _tasks(
     pictures = [
         read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
         for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
+    ]
+    mixed = [
+        [plain(shares_of(gamma, len(given), content.pixels.shape[1:3])) for gamma in gammas]
+        for content in contents
     ]
     start = read_start(options["init"])
     masks = [
@@ -267,11 +294,11 @@ def _tasks(
     network = {"backbone": weights.backbone.name, "weights": weights.sha256, "memory": None}
     of_run = [settled[name] for name in ("sigma", "init", "seed")]
     tasks = []
-    for index, (content, masked) in enumerate(zip(contents, masks, strict=True)):
+    for index, (content, masked, read) in enumerate(zip(contents, masks, mixed, strict=True)):
         of_task = {**settled, **masked}
         of_scene = those_of(SceneOptions, {**of_task, **network})
         scene_key = _digest(content, *pictures, of_scene, __version__)
-        for recipe, gamma in itertools.product(recipes, gammas):
+        for recipe, gamma in itertools.product(recipes, read):
             key = _digest(scene_key, recipe.as_dict(), gamma, *of_run)
             tasks.append(_Task(index, content, pictures, recipe, gamma, of_task, scene_key, key))
     return tasks
@@ -452,10 +479,3 @@ def _digest(*parts: Any) -> str:
     for part in parts:
         digest.update(json.dumps(part, default=plain, sort_keys=True).encode() + b"\0")
     return digest.hexdigest()
-
-
-def _plain(gamma: Any) -> float | tuple[float, ...] | None:
-    """Returns a gamma as numbers that JSON can hold."""
-    if gamma is None:
-        return None
-    return tuple(map(float, gamma)) if hasattr(gamma, "__iter__") else float(gamma)

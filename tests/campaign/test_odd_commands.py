@@ -200,7 +200,9 @@ RIGHT = {
     # A folder is made; under a file there can be none.
     "--folder": lambda text: text not in ("", "photo.png", "./photo.png") and "text" not in text,
     "--frames": lambda text: is_whole(text, 2),
-    "--gamma": lambda text: text in ("0.5,0.5", "1,0;0,1") or is_number(text, most=1),
+    "--gamma": lambda text: (
+        text in ("0.5,0.5", "1,0;0,1", "1;0", "photo.png", "./photo.png") or is_number(text, most=1)
+    ),
     "--init": {"photo.png", "./photo.png"}.__contains__,
     "--keep": {"person", "0", "1", "2", "15"}.__contains__,
     "--learning-rate": lambda text: is_number(text, 1e-320),
