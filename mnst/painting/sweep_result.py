@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mnst.images import write_atomically
+from mnst.images import on_white, write_atomically
 from mnst.painting.result import Result
 from mnst.recipes import Recipe
 from mnst.reporting.plots import axes, log_axis
@@ -128,7 +128,7 @@ class Sweep:
         """
         if not self.runs:
             raise ValueError("the sweep has no finished run: there is nothing to show")
-        pictures = {run: _fitted(run.result.image, width) for run in self.runs}
+        pictures = {run: _fitted(run.result, width) for run in self.runs}
         columns = columns or self._columns()
         height = max(picture.height for picture in pictures.values())
         line = max(14, width // 14)
@@ -265,8 +265,8 @@ def _row(run: SweepRun | SweepFailure) -> dict[str, Any]:
     return row
 
 
-def _fitted(image: np.ndarray, width: int) -> Image.Image:
-    picture = Image.fromarray(image)
+def _fitted(result: Result, width: int) -> Image.Image:
+    picture = Image.fromarray(on_white(result.image, result.alpha))
     height = max(1, round(picture.height * width / picture.width))
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
