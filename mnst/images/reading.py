@@ -105,7 +105,7 @@ def load_with_alpha(
         and how opaque it is, uint8 [H, W], or None where all of it is.
     """
     pixels = _load(source, size, name, with_alpha=True)
-    alpha = np.rint(pixels[..., 3:])
+    alpha = np.rint(pixels[..., 3:]).clip(0, 255)
     if not (alpha < 255).any():  # also of one that has no alpha
         return np.ascontiguousarray(pixels[np.newaxis, ..., :3]), None
     colours = colours_beneath(pixels[..., :3], pixels[..., 3])
@@ -136,7 +136,8 @@ def _load(
             f"{name}: a picture is a path, an http(s) address, a file's bytes, a PIL image, an "
             f"array or a tensor"
         )
-    pixels = pixels if with_alpha else pixels[..., :3]
+    if pixels.shape[2] == 4 and not with_alpha:
+        pixels = pixels[..., :3].clip(0, 255)
     height, width = _sides(pixels.shape[0], pixels.shape[1], size)
     if enlarge or height < pixels.shape[0] or width < pixels.shape[1]:
         pixels = _resized(pixels, height, width)
@@ -472,4 +473,5 @@ def _resized(
         resized[..., channel] = np.asarray(
             band.resize((width, height), Image.Resampling.LANCZOS, box)
         )
-    return resized.clip(0, 255, out=resized)  # Lanczos overshoots at sharp edges
+    # Lanczos overshoots at sharp edges; of colours and alpha alike, which will yet be divided.
+    return resized if pixels.shape[2] == 4 else resized.clip(0, 255, out=resized)

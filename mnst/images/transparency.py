@@ -6,10 +6,12 @@ Pure functions on arrays. Colours are straight, not premultiplied, as PNG, WebP 
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 # From so much opacity on, of 255, a pixel's colour is its own. Of a fainter one 8 bits say little.
 _TELLING = 32
+
+# A neighbourhood is asked for its mean colour once a share of one in so many of it can be seen.
+_ENOUGH = 16
 
 
 def on_white(picture: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
@@ -48,8 +50,8 @@ def colours_beneath(laid: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     there knows of white, and no edge has a fringe on another ground.
 
     Args:
-        laid: float32 [H, W, 3], 0..255.
-        alpha: float32 [H, W], 0..255.
+        laid: float32 [H, W, 3], 0..255, or beyond, as Lanczos leaves it.
+        alpha: float32 [H, W], likewise.
 
     Returns:
         float32 [H, W, 3], 0..255; all of it white where nothing is seen.
@@ -63,7 +65,7 @@ def colours_beneath(laid: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """
     opacity = alpha[..., np.newaxis] / np.float32(255)
     weighted = opacity * 255 + laid - np.float32(255)  # the colours, times how opaque they are
-    telling = np.minimum(alpha / np.float32(_TELLING), 1)[..., np.newaxis]
+    telling = np.clip(alpha / np.float32(_TELLING), 0, 1)[..., np.newaxis]
     beneath = _spread(weighted, opacity)
     own = weighted / np.maximum(opacity, np.float32(1 / 255))
     colours: np.ndarray = np.clip(telling * own + (1 - telling) * beneath, 0, 255)
@@ -76,19 +78,21 @@ def _spread(weighted: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     From the whole picture's mean down, the means over half as wide a neighbourhood take the place
     of the wider ones, as far as that neighbourhood has something to be seen.
     """
-    seen = max(float(opacity.sum()), 1e-6)
-    beneath = np.broadcast_to(weighted.sum(axis=(0, 1)) / seen, weighted.shape)
-    if not opacity.any():
+    seen = opacity.sum()
+    if seen <= 0:
         return np.full_like(weighted, 255)
+    beneath = np.broadcast_to(weighted.sum(axis=(0, 1)) / seen, weighted.shape)
     sigma = max(opacity.shape[:2]) / 4
     while sigma >= 1:
         near, mass = (_blurred(each, sigma) for each in (weighted, opacity))
-        share = np.minimum(mass * 16, 1)
+        share = np.clip(mass * _ENOUGH, 0, 1)
         beneath = share * near / np.maximum(mass, 1e-6) + (1 - share) * beneath
         sigma /= 2
     return beneath
 
 
 def _blurred(maps: np.ndarray, sigma: float) -> np.ndarray:
+    from scipy import ndimage  # for transparent photos alone
+
     blurred: np.ndarray = ndimage.gaussian_filter(maps, (sigma, sigma, 0), mode="nearest")
     return blurred

@@ -24,7 +24,7 @@ class Result:
     """A finished picture and how it came about.
 
     Attributes:
-        image: uint8 [H, W, 3], RGB. It is painted where it is transparent, too.
+        image: uint8 [H, W, 3], RGB. Where nothing of it is seen it has the colours around that.
         history: A `StepRecord` for the start and for every step, without their pictures. With
             localize="composite" the losses are those of the whole picture, as it was before the
             photo's pixels were put back; with colours="photo", of the grey one, before it got the

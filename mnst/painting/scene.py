@@ -69,6 +69,8 @@ def read_photo(source: Any, *, size: int) -> AsRead:
         return source
     name = images.name_of("photo", source)
     pixels, alpha = images.load_with_alpha(source, size=size, name=name)
+    if alpha is not None and not alpha.any():
+        raise ValueError(f"{name}: is transparent throughout; give one that shows something")
     return AsRead(pixels, name, alpha)
 
 
@@ -279,6 +281,7 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     ]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     masks = read_masks(kept, options["style_masks"], *content.shape[1:3])
+    masks = _with_hidden_kept(masks, read.alpha)
     regions_of = functools.partial(
         paint_regions, styles=len(given), cell=backbone.minimum_side(recipe.style.layer_names)
     )
@@ -349,6 +352,15 @@ def _coarse_canvases(
             photo = images.resize_image(content, *sides)
             canvases.append(canvas_of(photo, regions))
     return canvases
+
+
+def _with_hidden_kept(masks: Masks, alpha: np.ndarray | None) -> Masks:
+    """Adds what can't be seen to what is kept: strokes painted there would be missed elsewhere."""
+    if alpha is None:
+        return masks
+    kept, style_masks = masks
+    hidden = (alpha == 0).astype(np.float32)
+    return hidden if kept is None else np.maximum(kept, hidden), style_masks
 
 
 def _in_colours(
