@@ -211,7 +211,7 @@ def test_masks_keep_what_they_keep_beside_what_is_hidden(options, localize):
 def test_a_photo_of_which_nothing_is_seen_is_refused(tripwire):
     nothing = np.zeros((20, 24, 4), np.uint8)
     for call in (mnst.stylize, mnst.sweep, mnst.plan):
-        with pytest.raises(ValueError, match="photo .* is transparent throughout; give one that"):
+        with pytest.raises(ValueError, match=r"photo .* is transparent throughout; give one that"):
             call(nothing, STYLES, backbone="vgg19-lite")
 
 
