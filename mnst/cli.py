@@ -108,6 +108,11 @@ def _classes(text: str) -> list[str | int]:
     return [int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in text.split(",")]
 
 
+def _colours(text: str) -> str | int:
+    """Reads "2" as the number of a style."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
+
+
 def _sigma(text: str) -> list[float] | str:
     return text if text == "auto" else _shares(text)
 
@@ -120,6 +125,7 @@ _READ: dict[str, dict[str, Any]] = {
     "recipe": {"metavar": "NAME[,FIELD=VALUE]"},
     "strength": {"type": float, "metavar": "S"},
     "style_size": {"type": _numbers, "metavar": "X"},
+    "colours": {"type": _colours, "metavar": "WHOSE"},
     "steps": {"type": int, "metavar": "N"},
     "size": {"type": int, "metavar": "PIXELS"},
     "init": {"metavar": "START"},

@@ -76,6 +76,8 @@ def scratch(tmp_path, monkeypatch, random_weights, drawn):
     for name, painting in named.items():
         mnst.save_image(f"{name}.jpg", drawn[painting])
     mnst.save_image("other.jpg", drawn["swirls"][:, ::-1])
+    faint = np.linspace(0, 255, 32).astype("uint8") * np.ones((32, 1), "uint8")
+    mnst.save_image("cutout.png", np.dstack([drawn["swirls"], faint]))
     mnst.save_image(
         "mask.png", np.repeat([[[255] * 3] * 16 + [[0] * 3] * 16], 32, 0).astype("uint8")
     )

@@ -23,7 +23,7 @@ from mnst.painting.signatures import described
 # What they take
 
 SCENE = {"recipe", "size", "backbone", "weights", "precision", "memory"}
-MASKS = {"style_size", "keep", "only", "mask", "style_masks", "localize"}
+MASKS = {"style_size", "colours", "keep", "only", "mask", "style_masks", "localize"}
 LOOP = {"steps", "init", "seed", "callback", "preview", "progress", "log_dir"}
 
 # Each function's options, and the keywords of its own.
@@ -52,6 +52,7 @@ DEFAULTS = {
     "strength": None,
     "recipe": "fine",
     "style_size": None,
+    "colours": None,
     "size": 512,
     "backbone": "auto",
     "weights": None,

@@ -10,7 +10,17 @@ from mnst.images.files import (
     sha256,
     write_atomically,
 )
-from mnst.images.reading import describe, load_image, name_of, resize_image, resize_to, to_uint8
+from mnst.images.reading import (
+    describe,
+    load_image,
+    load_with_alpha,
+    name_of,
+    opened,
+    resize_image,
+    resize_to,
+    to_uint8,
+)
+from mnst.images.transparency import on_white, with_alpha
 from mnst.images.writing import (
     FORMATS,
     check_fits,
@@ -35,9 +45,12 @@ __all__ = [
     "file_digest",
     "is_address",
     "load_image",
+    "load_with_alpha",
     "name_of",
     "named",
+    "on_white",
     "open_file",
+    "opened",
     "read_settings",
     "replacing",
     "resize_image",
@@ -46,5 +59,6 @@ __all__ = [
     "sha256",
     "side_by_side",
     "to_uint8",
+    "with_alpha",
     "write_atomically",
 ]

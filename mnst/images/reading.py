@@ -23,6 +23,7 @@ from mnst.errors import calls_within_mnst
 from mnst.images.damage import check_before_decoding, check_decoded, libtiff_heard
 from mnst.images.downloading import download, is_address, without_password
 from mnst.images.files import named, open_file
+from mnst.images.transparency import colours_beneath
 
 # What people have, and no more: Pillow also reads PostScript, by starting Ghostscript, and dozens
 # of formats that nobody has attacked for long. HEIF is there once `pillow_heif` is registered.
@@ -91,6 +92,35 @@ def load_image(
         >>> mnst.load_image(np.zeros((300, 1024, 3), "uint8"), size=512).shape
         (1, 150, 512, 3)
     """
+    return _load(source, size, name, enlarge=enlarge)[np.newaxis]
+
+
+def load_with_alpha(
+    source: Any, *, size: int | None = 512, name: str | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads a picture as `load_image` does, but with its transparency rather than on white.
+
+    Returns:
+        The picture, float32 [1, H, W, 3], RGB, 0..255, with colours also where it is transparent;
+        and how opaque it is, uint8 [H, W], or None where all of it is.
+    """
+    pixels = _load(source, size, name, with_alpha=True)
+    alpha = np.rint(pixels[..., 3:]).clip(0, 255)
+    if not (alpha < 255).any():  # also of one that has no alpha
+        return np.ascontiguousarray(pixels[np.newaxis, ..., :3]), None
+    colours = colours_beneath(pixels[..., :3], pixels[..., 3])
+    return colours[np.newaxis], alpha[..., 0].astype(np.uint8)
+
+
+def _load(
+    source: Any,
+    size: int | None,
+    name: str | None,
+    *,
+    enlarge: bool = False,
+    with_alpha: bool = False,
+) -> np.ndarray:
+    """Reads a picture on white as float32 [H, W, 3], 0..255, or [H, W, 4], with its alpha."""
     size = None if size is None else check_whole("size", size)
     name = name or describe(source)
     if isinstance(source, str) and not source:
@@ -106,11 +136,13 @@ def load_image(
             f"{name}: a picture is a path, an http(s) address, a file's bytes, a PIL image, an "
             f"array or a tensor"
         )
+    if pixels.shape[2] == 4 and not with_alpha:
+        pixels = pixels[..., :3].clip(0, 255)
     height, width = _sides(pixels.shape[0], pixels.shape[1], size)
     if enlarge or height < pixels.shape[0] or width < pixels.shape[1]:
         pixels = _resized(pixels, height, width)
-    pixels = pixels.astype(np.float32, copy=False)
-    return (pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2))[np.newaxis]
+    pixels = np.ascontiguousarray(pixels, np.float32)
+    return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
 def _sides(height: float, width: float, size: int | None) -> tuple[int, int]:
@@ -175,7 +207,7 @@ def name_of(argument: str, source: Any) -> str:
 def _read(
     source: str | os.PathLike[str] | bytes | Image.Image, name: str, size: int | None
 ) -> np.ndarray:
-    """Reads a picture as [H, W, 1 or 3], 0..255, in uint8 where it holds no more."""
+    """Reads a picture as [H, W, 1, 3 or 4], 0..255, in uint8 where it holds no more."""
     if isinstance(source, Image.Image):
         with damage_named(name, "is it closed, or its file gone?"):
             several = getattr(source, "n_frames", 1) > 1 and source.format != "MPO"
@@ -307,7 +339,7 @@ def _file(source: str | os.PathLike[str] | bytes) -> BinaryIO:
 
 
 def _converted(image: Image.Image, name: str, times: int = 1) -> np.ndarray:
-    """Brings any of Pillow's modes to [H, W, 1 or 3], 0..255, in uint8 where it holds no more.
+    """Brings any of Pillow's modes to [H, W, 1, 3 or 4], 0..255, in uint8 where it holds no more.
 
     It goes by strips, so that what each conversion takes is little. With `times` squares of as
     many pixels become one, their mean.
@@ -331,7 +363,7 @@ def _converted(image: Image.Image, name: str, times: int = 1) -> np.ndarray:
 
 
 def _converter(image: Image.Image, name: str) -> Callable[[Image.Image], np.ndarray]:
-    """Returns what brings a strip of a picture to [H, W, 1 or 3], 0..255."""
+    """Returns what brings a strip of a picture to [H, W, 1, 3 or 4], 0..255."""
     if image.mode.startswith("I;16"):
         return lambda strip: _from_array(np.asarray(strip).astype(np.uint16), name)
     if image.mode == "I":  # 16-bit grey as some formats open it, in 32 bits
@@ -347,7 +379,10 @@ def _converter(image: Image.Image, name: str) -> Callable[[Image.Image], np.ndar
 def _to_rgb(
     image: Image.Image, mode: str, profile: ImageCms.ImageCmsTransform | None
 ) -> np.ndarray:
-    """Brings 8 bits of whatever to uint8 [H, W, 3], by way of the mode that the profile takes."""
+    """Brings 8 bits of whatever to uint8 [H, W, 3], by way of the mode that the profile takes.
+
+    What has transparency is laid on white, and its alpha comes fourth: all four may be resampled.
+    """
     alpha = None
     if image.has_transparency_data:
         image = image.convert("LA" if mode == "L" else "RGBA")
@@ -356,10 +391,12 @@ def _to_rgb(
     if profile is not None:
         image = profile.apply(image)
     image = image.convert("RGB")
-    if alpha is not None:
-        image.putalpha(alpha)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+    if alpha is None:
+        return np.asarray(image)
+    image.putalpha(alpha)
+    laid = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    laid.putalpha(alpha)
+    return np.asarray(laid)
 
 
 def _profile(image: Image.Image, mode: str, name: str) -> ImageCms.ImageCmsTransform | None:
@@ -379,7 +416,10 @@ def _profile(image: Image.Image, mode: str, name: str) -> ImageCms.ImageCmsTrans
 
 
 def _from_array(array: np.ndarray, name: str, white: int | None = None) -> np.ndarray:
-    """Brings an array to [H, W, 1 or 3], 0..255; `white` is the highest value it may hold."""
+    """Brings an array to [H, W, 1, 3 or 4], 0..255; `white` is the highest value it may hold.
+
+    One with alpha is laid on white.
+    """
     pixels = array[0] if array.ndim == 4 and array.shape[0] == 1 else array
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:
@@ -401,7 +441,7 @@ def _from_array(array: np.ndarray, name: str, white: int | None = None) -> np.nd
     pixels = (pixels * (255 / white)).astype(np.float32)
     if pixels.shape[2] == 4:
         alpha = pixels[..., 3:] / np.float32(255)
-        pixels = np.float32(255) + (pixels[..., :3] - np.float32(255)) * alpha
+        pixels[..., :3] = np.float32(255) + (pixels[..., :3] - np.float32(255)) * alpha
     return pixels
 
 
@@ -433,4 +473,5 @@ def _resized(
         resized[..., channel] = np.asarray(
             band.resize((width, height), Image.Resampling.LANCZOS, box)
         )
-    return resized.clip(0, 255, out=resized)  # Lanczos overshoots at sharp edges
+    # Lanczos overshoots at sharp edges; of colours and alpha alike, which will yet be divided.
+    return resized if pixels.shape[2] == 4 else resized.clip(0, 255, out=resized)

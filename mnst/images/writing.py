@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from mnst import __version__
 from mnst.images.files import check_place, named, write_atomically
 from mnst.images.reading import damage_named, describe, long_side, opened, resize_image, to_uint8
+from mnst.images.transparency import on_white
 
 FORMATS = {
     ".png": "PNG",
@@ -50,7 +51,7 @@ def save_image(
 
     Args:
         path: Where to; its ending says the format.
-        image: uint8 [H, W, 3], RGB.
+        image: uint8 [H, W, 3], RGB; or [H, W, 4], with alpha, which a JPEG has laid on white.
         settings: What `read_settings` shall give back: anything that JSON can hold.
 
     Raises:
@@ -68,8 +69,8 @@ def save_image(
     check_output(path)
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         raise TypeError(f"image is {describe(image)}: give a NumPy array of uint8, [H, W, 3]")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image has shape {image.shape}: give [H, W, 3]")
+    if image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
+        raise ValueError(f"image has shape {image.shape}: give [H, W, 3], or [H, W, 4] with alpha")
     kind = FORMATS[Path(path).suffix.lower()]
     try:
         data = encode_with_settings(image, kind, settings)
@@ -81,7 +82,7 @@ def save_image(
 def encode_with_settings(
     image: np.ndarray, kind: str, settings: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Returns what `save_image` writes: a picture, uint8 [H, W, 3], that carries its settings."""
+    """Returns what `save_image` writes: a picture, uint8 [H, W, C], that carries its settings."""
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = f"mnst {__version__}"
     if settings is not None:
@@ -92,7 +93,9 @@ def encode_with_settings(
 
 
 def encode(image: np.ndarray, kind: str, **options: Any) -> bytes:
-    """Returns a picture, uint8 [H, W, 3], as the bytes of a file of one of the `FORMATS`."""
+    """Returns a picture, uint8 [H, W, 3 or 4], as the bytes of a file of one of the `FORMATS`."""
+    if kind == "JPEG" and image.shape[2] == 4:
+        image = on_white(image[..., :3], image[..., 3])
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, format=kind, **_QUALITY[kind], **options)
     return encoded.getvalue()

@@ -81,9 +81,12 @@ def losses_of_groups(
     Returns:
         By group, K numbers each: "start", the losses of the photo; "final", those of the picture;
         and "predicted", those of a picture that meets what is aimed at in every zone, if the term
-        has distances. The groups' losses sum up to the style's.
+        has distances. The groups' losses sum up to the style's. Nothing, for a term whose layers
+        can't be told apart.
     """
-    found = {}
+    found: dict[str, dict[str, list[float]]] = {}
+    if not _has_layers(term):
+        return found
     for group, layers in groups.items():
         part = narrowed(term, layers)
         found[group] = {
@@ -101,7 +104,7 @@ def narrowed(term: Term, layers: Iterable[str]) -> Term:
     Raises:
         ValueError: If it has no field `layers`.
     """
-    if not any(field.name == "layers" for field in dataclasses.fields(term)):
+    if not _has_layers(term):
         raise ValueError(
             f"{term.name} has no field `layers`, which sigma='auto' by layer or place needs: give "
             f"a number for each style"
@@ -109,6 +112,10 @@ def narrowed(term: Term, layers: Iterable[str]) -> Term:
     weights = dict(term.layer_weights)
     changed: Any = {"layers": {layer: weights[layer] for layer in layers}}
     return dataclasses.replace(term, **changed)
+
+
+def _has_layers(term: Term) -> bool:
+    return any(field.name == "layers" for field in dataclasses.fields(term))
 
 
 def _losses(term: Term, seen: Seen, styles: Nest, mix: Mix, photo: Seen) -> list[float]:

@@ -52,6 +52,7 @@ class Crossfade:
         relative_improvement: (RI_1, .., RI_K) of each.
         steps: How many steps all of them took together.
         completed: False if it was ended early. The last frame then is as far as it got.
+        alpha: How opaque all of them are, uint8 [H, W]: as the photo was. None is all of it.
     """
 
     frames: tuple[np.ndarray, ...]
@@ -59,11 +60,15 @@ class Crossfade:
     relative_improvement: tuple[tuple[float, ...], ...]
     steps: int
     completed: bool = True
+    alpha: np.ndarray | None = None
 
     def save(
         self, path: str | os.PathLike[str], *, fps: float = 12, back_and_forth: bool = True
     ) -> None:
         """Writes the animation, whole or not at all.
+
+        In WebP it is as transparent as the photo. MP4 has it on white; so has GIF, whose pixels are
+        either opaque or not there.
 
         Args:
             path: Ends in .gif, .webp or .mp4. MP4 needs `pip install 'mnst[video]'`.
@@ -80,7 +85,10 @@ class Crossfade:
         frames = self.frames + self.frames[-2:0:-1] if back_and_forth else self.frames
         target = check_animation(path)
         # The name that was given says the kind; it may be a link to a file of another name.
-        encode = _ENCODERS[Path(path).suffix.lower()]
+        kind = Path(path).suffix.lower()
+        encode = _ENCODERS[kind]
+        laid = images.with_alpha if kind == ".webp" else images.on_white
+        frames = tuple(laid(frame, self.alpha) for frame in frames)
         try:
             encoded = encode(frames, fps)
         except (OSError, ValueError) as error:
@@ -159,6 +167,7 @@ def crossfade(
         relative_improvement=tuple(result.relative_improvement for result in results),
         steps=sum(result.history[-1].step for result in results),
         completed=results[-1].completed,
+        alpha=transfer.scene.alpha,
     )
 
 

@@ -27,6 +27,7 @@ from mnst.reporting.progress import check_log_dir
 
 Path = str | os.PathLike[str]
 Localize = Literal["guided", "composite"]
+Colours = Literal["photo"] | int
 
 
 class RecipeOption(TypedDict, total=False):
@@ -78,6 +79,18 @@ class StyleSizeOption(TypedDict, total=False):
     style_size: Annotated[float | Sequence[float] | None, None]
 
 
+class ColoursOption(TypedDict, total=False):
+    """Whose colours the picture has.
+
+    Attributes:
+        colours: Whose colours the picture has: "photo" keeps the photo's own, and the styles paint
+            its lights and shadows alone. A style's number, from 1, takes that style's palette, and
+            the others paint in it. None is those of the styles, as they are mixed.
+    """
+
+    colours: Annotated[Colours | None, None]
+
+
 class MaskOptions(TypedDict, total=False):
     """Where is painted.
 
@@ -103,7 +116,9 @@ class MaskOptions(TypedDict, total=False):
     localize: Annotated[Localize, "guided"]
 
 
-class SceneOptions(RecipeOption, NetworkOptions, StyleSizeOption, MaskOptions, total=False):
+class SceneOptions(
+    RecipeOption, NetworkOptions, StyleSizeOption, ColoursOption, MaskOptions, total=False
+):
     """What a photo and its styles are opened with."""
 
 
@@ -205,6 +220,7 @@ class SweepOptions(
     StrengthOption,
     NetworkOptions,
     StyleSizeOption,
+    ColoursOption,
     MaskOptions,
     LoopOptions,
     total=False,
@@ -252,6 +268,7 @@ def check_scene(options: SceneOptions) -> Recipe:
     parse_memory(options["memory"])
     check_whole("size", options["size"])
     check_style_size(options["style_size"])
+    check_colours(options["colours"])
     if options["weights"] is not None:
         check_path("weights", options["weights"])
     masks = options["style_masks"]
@@ -283,6 +300,32 @@ def check_style_size(style_size: Any, styles: int | None = None) -> tuple[float 
             f"style_size has {len(each)} numbers for {styles} styles: give one for all, or for each"
         )
     return each
+
+
+def check_colours(colours: Any, styles: int | None = None) -> Colours | None:
+    """Returns whose colours the picture has.
+
+    Args:
+        colours: As in `stylize`.
+        styles: How many styles there are; None lets a style have any number.
+
+    Raises:
+        ValueError: If it is something else, or there is no style of that number.
+    """
+    if colours is None:
+        return None
+    if isinstance(colours, str) and colours == "photo":
+        return "photo"
+    last = " on" if styles is None else f" to {styles}"
+    try:
+        number = check_whole("colours", colours)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= (styles or number):
+        raise ValueError(
+            f"colours is {shown(colours)}: give 'photo', or a style's number, from 1{last}"
+        )
+    return number
 
 
 def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe:

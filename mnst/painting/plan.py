@@ -92,8 +92,10 @@ def plan(photo: Any, styles: Any = None, **options: Unpack[PlanOptions]) -> Plan
     given = photo if styles is None else styles
     recipe = check_steps(options["steps"], check_scene(those_of(SceneOptions, options)))
     check_kept(options)
-    unmasked = {**options, "recipe": recipe, "keep": None, "only": None}
-    scene, _ = open_scene(photo, given, those_of(SceneOptions, unmasked))
+    settled = {"recipe": recipe, "keep": None, "only": None}
+    if styles is None:
+        settled["colours"] = None  # which take no time, and may be those of a style
+    scene, _ = open_scene(photo, given, those_of(SceneOptions, {**options, **settled}))
     height, width = scene.sides
     return Plan(
         height,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mnst.engine.trainer import StepRecord
-from mnst.images import encode, save_image, to_uint8
+from mnst.images import encode, save_image, to_uint8, with_alpha
 from mnst.objective import mixing
 from mnst.reporting.plots import axes, log_axis
 
@@ -37,16 +37,18 @@ class Result:
     """A finished picture and how it came about.
 
     Attributes:
-        image: uint8 [H, W, 3], RGB.
+        image: uint8 [H, W, 3], RGB. Where nothing of it is seen it has the colours around that.
         history: A `StepRecord` for the start and for every step, without their pictures. With
             localize="composite" the losses are those of the whole picture, as it was before the
-            photo's pixels were put back.
+            photo's pixels were put back; with colours="photo", of the grey one, before it got the
+            photo's colours.
         start_losses: L_style_k(c), the style losses of the content image, one per style.
         settings: What it was made with: gamma, sigma, recipe, steps done, init, seed, backbone,
-            weights, precision, device and versions; with masks, how the transfer is localized and
-            what share of the pixels is kept; with a gamma by layer or place, the style losses of
-            each group of layers. `save` puts it into the file.
+            weights, precision, device and versions; whose colours it has; with masks, how the
+            transfer is localized and what share of the pixels is kept; with a gamma by layer or
+            place, the style losses of each group of layers. `save` puts it into the file.
         completed: False if the run was ended before its last step.
+        alpha: How opaque the picture is, uint8 [H, W]: as the photo was. None is all of it.
     """
 
     image: np.ndarray
@@ -54,6 +56,7 @@ class Result:
     start_losses: tuple[float, ...]
     settings: dict[str, Any]
     completed: bool = True
+    alpha: np.ndarray | None = None
 
     @property
     def final_losses(self) -> tuple[float, ...]:
@@ -91,6 +94,8 @@ class Result:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the picture with its settings; see `mnst.save_image`.
 
+        It is as transparent as the photo. JPEG can't be, and has it on white.
+
         Args:
             path: Ends in .png, .jpg, .jpeg, .webp, .tif or .tiff.
 
@@ -98,7 +103,7 @@ class Result:
             ValueError: If the ending is another.
             OSError: If the file can't be written. What was there before is left as it was.
         """
-        save_image(path, self.image, self.settings)
+        save_image(path, with_alpha(self.image, self.alpha), self.settings)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws the style losses over the steps, relative to the content image's: r_k.
@@ -144,7 +149,7 @@ class Result:
         return np.array(self.image, dtype=dtype)
 
     def _repr_png_(self) -> bytes:
-        return encode(self.image, "PNG")
+        return encode(with_alpha(self.image, self.alpha), "PNG")
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
@@ -161,6 +166,7 @@ def make_result(
     start_losses: tuple[float, ...],
     settings: dict[str, Any],
     steps: int,
+    alpha: np.ndarray | None,
 ) -> Result:
     """Returns the result whose picture is that of the record `last`."""
     # An interrupt may fall between a record's arrival and its place in the history.
@@ -171,4 +177,5 @@ def make_result(
         start_losses=start_losses,
         settings={**settings, "steps": last.step},
         completed=last.step == steps,
+        alpha=alpha,
     )

@@ -19,6 +19,7 @@ from mnst.engine import devices, planning
 from mnst.engine.memory import memory_limit
 from mnst.engine.tiled import check_terms_can_be_tiled
 from mnst.engine.trainer import Trainer
+from mnst.images.colours import greyed, in_palette
 from mnst.masks.pixels import load_mask
 from mnst.masks.selection import check_classes, find_mask
 from mnst.networks import Backbone, WeightsSource, get_backbone
@@ -26,7 +27,13 @@ from mnst.objective import PICTURE
 from mnst.objective.mixing import style_shares
 from mnst.objective.regions import Regions, paint_regions
 from mnst.painting.canvas import Canvas
-from mnst.painting.options import SceneOptions, check_scene, check_style_size
+from mnst.painting.options import (
+    Colours,
+    SceneOptions,
+    check_colours,
+    check_scene,
+    check_style_size,
+)
 from mnst.recipes import Recipe
 
 Masks = tuple[np.ndarray | None, list[np.ndarray | None] | None]
@@ -40,10 +47,12 @@ class AsRead:
     Attributes:
         pixels: From `mnst.load_image`.
         name: What to call it in errors.
+        alpha: Of a photo, how opaque it is, uint8 [H, W]; None is all of it.
     """
 
     pixels: np.ndarray
     name: str
+    alpha: np.ndarray | None = None
 
 
 def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
@@ -52,6 +61,17 @@ def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
         return source
     name = images.name_of(argument, source)
     return AsRead(images.load_image(source, size=size, name=name), name)
+
+
+def read_photo(source: Any, *, size: int) -> AsRead:
+    """Reads a photo, with its transparency, unless it is read already."""
+    if isinstance(source, AsRead):
+        return source
+    name = images.name_of("photo", source)
+    pixels, alpha = images.load_with_alpha(source, size=size, name=name)
+    if alpha is not None and not alpha.any():
+        raise ValueError(f"{name}: is transparent throughout; give one that shows something")
+    return AsRead(pixels, name, alpha)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +86,8 @@ class Scene:
             photo's; or less, where the picture has no more pixels. The pictures themselves are let
             go once they are measured.
         localize: How masks work, "guided" or "composite".
+        colours: Whose colours the picture has: "photo", the number of a style, or None.
+        alpha: How opaque the photo is, uint8 [H, W]; None is all of it.
         asked_to_keep: Whether something was to be kept, be it found or not.
         weights: The network that measures, and where its weights are.
         weights_hash: The SHA-256 of its weights.
@@ -80,6 +102,8 @@ class Scene:
     canvases: tuple[Canvas, ...]
     style_sizes: tuple[float, ...]
     localize: str
+    colours: Colours | None
+    alpha: np.ndarray | None
     asked_to_keep: bool
     weights: WeightsSource
     weights_hash: str | None
@@ -91,7 +115,7 @@ class Scene:
 
     @property
     def photo(self) -> np.ndarray:
-        """The photo in the size of the picture, float32 [1, H, W, 3], 0..255."""
+        """The photo in the size of the picture, as it is painted from: float32 [1, H, W, 3]."""
         return self.canvases[-1].photo
 
     @property
@@ -127,9 +151,17 @@ class Scene:
         """The regions of one of the canvases, where they take part in the losses."""
         return canvas.painted_regions if self.localize == "guided" else None
 
-    def composited(self, canvas: Canvas, image: Any) -> Any:
-        """Puts the photo's pixels back where masks take no part in the losses."""
-        return image if self.localize == "guided" else canvas.composited(image)
+    def to_paint(self, image: np.ndarray) -> np.ndarray:
+        """Returns a picture as the photo is looked at: in grey, or as it is."""
+        return greyed(image) if self.colours == "photo" else image
+
+    def to_see(self, canvas: Canvas, image: Any) -> Any:
+        """Returns what was painted as it is seen.
+
+        The photo's pixels are put back where masks take no part in the losses, and then its colours
+        where it was painted in grey.
+        """
+        return canvas.coloured(image if self.localize == "guided" else canvas.composited(image))
 
     def steps(self, steps: int) -> tuple[int, ...]:
         """Returns how many of a run's steps each of the canvases gets; 0 for one left out."""
@@ -202,6 +234,7 @@ class Scene:
         return {
             "sizes": [list(canvas.sides) for canvas in self.canvases],
             "style_size": list(self.style_sizes),
+            "colours": self.colours,
             "localized": self.localized,
             "backbone": self.weights.backbone.name,
             "weights": {"origin": self.weights.origin, "sha256": self.weights_hash},
@@ -237,7 +270,10 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     weights = backbone.find_weights(options["weights"])
     given = style_list(styles)
     style_shares(None, len(given))
-    content = _read(photo, "photo", options["size"], smallest)
+    colours = check_colours(options["colours"], len(given))
+    read = read_photo(photo, size=options["size"])
+    _check_side(read.name, read.pixels, smallest, f"with size={options['size']}")
+    content = read.pixels
     style_sizes = check_style_size(options["style_size"], len(given))
     pictures = [
         _read_style(style, f"styles[{k}]", content, recipe, options["size"], factor, smallest)
@@ -245,11 +281,14 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     ]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     masks = read_masks(kept, options["style_masks"], *content.shape[1:3])
+    masks = _with_hidden_kept(masks, read.alpha)
     regions_of = functools.partial(
         paint_regions, styles=len(given), cell=backbone.minimum_side(recipe.style.layer_names)
     )
-    canvas = Canvas.of(content, regions_of(*masks), recipe.margin)
-    coarse = _coarse_canvases(recipe, content, masks, regions_of, smallest)
+    pictures = _in_colours(pictures, colours, content)
+    canvas_of = functools.partial(Canvas.of, pixels=recipe.margin, grey=colours == "photo")
+    canvas = canvas_of(content, regions_of(*masks))
+    coarse = _coarse_canvases(recipe, content, masks, regions_of, canvas_of, smallest)
 
     # All that was given is checked; from here on it takes time.
     device = devices.device_name()
@@ -277,6 +316,8 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         (*(_tiled(each, tile) for each in coarse), replace(canvas, tile=tile)),
         tuple(1.0 if factor is None else factor for factor in style_sizes),
         options["localize"],
+        colours,
+        read.alpha,
         kept is not None,
         weights,
         weights.sha256,
@@ -294,6 +335,7 @@ def _coarse_canvases(
     content: np.ndarray,
     masks: Masks,
     regions_of: Callable[[np.ndarray | None, list[np.ndarray | None] | None], Regions | None],
+    canvas_of: Callable[[np.ndarray, Regions | None], Canvas],
     smallest: int,
 ) -> list[Canvas]:
     """Returns the canvases of all sizes but the last, of those that the network can see."""
@@ -308,8 +350,32 @@ def _coarse_canvases(
             continue
         if min(sides) >= smallest:
             photo = images.resize_image(content, *sides)
-            canvases.append(Canvas.of(photo, regions, recipe.margin))
+            canvases.append(canvas_of(photo, regions))
     return canvases
+
+
+def _with_hidden_kept(masks: Masks, alpha: np.ndarray | None) -> Masks:
+    """Adds what can't be seen to what is kept: strokes painted there would be missed elsewhere."""
+    if alpha is None:
+        return masks
+    kept, style_masks = masks
+    hidden = (alpha == 0).astype(np.float32)
+    return hidden if kept is None else np.maximum(kept, hidden), style_masks
+
+
+def _in_colours(
+    pictures: list[np.ndarray], colours: Colours | None, content: np.ndarray
+) -> list[np.ndarray]:
+    """Returns the styles' pictures as they are looked at where the picture has others' colours."""
+    if colours is None:
+        return pictures
+    if colours == "photo":
+        return [greyed(picture, like=content) for picture in pictures]
+    palette = pictures[colours - 1]
+    return [
+        picture if k == colours else in_palette(picture, palette)
+        for k, picture in enumerate(pictures, start=1)
+    ]
 
 
 def _tiled(coarse: Canvas, tile: int | None) -> Canvas:
@@ -372,13 +438,6 @@ def check_kept(options: Mapping[str, Any]) -> None:
 def style_list(styles: Any) -> list[Any]:
     """Returns the styles as a list, also where a single picture was given."""
     return list(styles) if isinstance(styles, (list, tuple)) else [styles]
-
-
-def _read(source: Any, argument: str, size: int, smallest: int) -> np.ndarray:
-    """Reads a picture, and makes sure that the deepest layer can see it."""
-    read = read_once(source, argument, size=size)
-    _check_side(read.name, read.pixels, smallest, f"with size={size}")
-    return read.pixels
 
 
 def _read_style(

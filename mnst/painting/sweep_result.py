@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from mnst.images import write_atomically
+from mnst.images import on_white, write_atomically
 from mnst.objective.mixing import style_shares
 from mnst.painting.result import Result
 from mnst.recipes import Recipe
@@ -146,7 +146,7 @@ class Sweep:
         if not self.runs:
             raise ValueError("the sweep has no finished run: there is nothing to show")
         pictures: dict[SweepRun | SweepFailure, Image.Image] = {
-            run: _fitted(run.result.image, width) for run in self.runs
+            run: _fitted(run.result, width) for run in self.runs
         }
         height = max(picture.height for picture in pictures.values())
         across = self._across()
@@ -362,8 +362,8 @@ def _gamma_columns(
     return columns
 
 
-def _fitted(image: np.ndarray, width: int) -> Image.Image:
-    picture = Image.fromarray(image)
+def _fitted(result: Result, width: int) -> Image.Image:
+    picture = Image.fromarray(on_white(result.image, result.alpha))
     height = max(1, round(picture.height * width / picture.width))
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 

@@ -33,6 +33,7 @@ from mnst.painting.options import (
     RunOptions,
     SceneOptions,
     SweepOptions,
+    check_colours,
     check_run,
     check_scene,
     check_style_size,
@@ -46,6 +47,7 @@ from mnst.painting.scene import (
     open_scene,
     read_masks,
     read_once,
+    read_photo,
     style_list,
     style_read_size,
 )
@@ -261,7 +263,8 @@ def _tasks(
     check_kept(options)
     size, given = options["size"], style_list(styles)
     sizes = check_style_size(options["style_size"], len(given))
-    contents = [read_once(source, "photo", size=size) for source in photos]
+    check_colours(options["colours"], len(given))
+    contents = [read_photo(source, size=size) for source in photos]
     pictures = [
         read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
         for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
@@ -453,11 +456,14 @@ def _load_run(place: Path, task: _Task) -> Result | None:
             kept = json.load(file)
         if kept["key"] != task.key or kept["picture"] != sha256(picture):
             return None
+        with images.opened(picture, str(picture)) as (image, _):
+            pixels = np.asarray(image)
         return Result(
-            image=images.to_uint8(images.load_image(picture, size=None)),
+            image=pixels[..., :3],
             history=tuple(StepRecord(**row) for row in kept["history"]),
             start_losses=tuple(kept["start_losses"]),
             settings=kept["settings"],
+            alpha=pixels[..., 3] if pixels.shape[2] == 4 else None,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -471,9 +477,9 @@ def _digest(*parts: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return "array"
 
-    def plain(value: Any) -> str:
+    def plain(value: Any) -> Any:
         if isinstance(value, AsRead):
-            value = value.pixels
+            return [value.pixels, value.alpha]
         return add(value) if isinstance(value, np.ndarray) else str(value)
 
     for part in parts:

@@ -136,7 +136,8 @@ class StyleTransfer:
         def finish(last: StepRecord) -> Result:
             last = self._in_full(last, stages[-1].targets)
             made = {**settings, **self._improvement(last, mixture, mix)}
-            return make_result(last, history, start_losses, made, recipe.steps)
+            alpha = self.scene.alpha
+            return make_result(self._seen(last), history, start_losses, made, recipe.steps, alpha)
 
         heading = functools.partial(self._heading, mixture, recipe.steps)
         start_losses = self.start_losses
@@ -151,7 +152,7 @@ class StyleTransfer:
             ):
                 for last in paint(stages, start, warm=warm):
                     history.append(last.numbers())
-                    show(self._composited(last))
+                    show(self._seen(last))
         except (KeyboardInterrupt, StopIteration):
             if last is None:
                 raise
@@ -189,7 +190,8 @@ class StyleTransfer:
         """Returns L_style_k of any picture of this size, each style's over its own region.
 
         Args:
-            image: Anything that `mnst.load_image` takes, as large as the content.
+            image: Anything that `mnst.load_image` takes, as large as the content. With
+                colours="photo" its luminance is measured, as that of photo and styles is.
 
         Raises:
             ValueError: If it has another size.
@@ -201,7 +203,7 @@ class StyleTransfer:
                 f"the picture is {pixels.shape[2]} x {pixels.shape[1]} pixels: give one of "
                 f"{width} x {height}"
             )
-        return self._full.style_losses(pixels, self._full.even)
+        return self._full.style_losses(self.scene.to_paint(pixels), self._full.even)
 
     @contextmanager
     def _painting(self) -> Iterator[None]:
@@ -267,12 +269,13 @@ class StyleTransfer:
         image = read_start(init).pixels
         should = "give one of the same proportions, 'content' or 'noise'"
         check_proportions("init", image.shape[1:3], self.scene.sides, should)
-        return images.resize_image(image, *self.scene.sides), "image"
+        resized = images.resize_image(image, *self.scene.sides)
+        return self.scene.to_paint(resized), "image"
 
-    def _composited(self, record: StepRecord) -> StepRecord:
+    def _seen(self, record: StepRecord) -> StepRecord:
         """Returns a record with the picture as it is seen."""
         canvas = next(each for each in self.scene.canvases if max(each.sides) == record.size)
-        return record.with_image(self.scene.composited(canvas, record.image))
+        return record.with_image(self.scene.to_see(canvas, record.image))
 
     def _in_full(self, record: StepRecord, targets: Targets) -> StepRecord:
         """Returns a record in the full size; of a run that has ended before, it is measured so."""
@@ -281,7 +284,7 @@ class StyleTransfer:
             losses = self._full.losses(pixels, targets)
             size = max(self.scene.sides)
             record = dataclasses.replace(record, losses=losses, size=size, image=pixels)
-        return self._composited(record)
+        return record
 
     def _improvement(self, last: StepRecord, mixture: Mixture, mix: Mix) -> dict[str, Any]:
         """Returns the style losses of each group of layers, for settings, where they may differ."""

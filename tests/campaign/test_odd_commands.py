@@ -207,6 +207,7 @@ RIGHT = {
     "--keep": {"person", "0", "1", "2", "15"}.__contains__,
     "--learning-rate": lambda text: is_number(text, 1e-320),
     "--localize": set().__contains__,
+    "--colours": {"1", "2"}.__contains__,
     "--feather": lambda text: is_number(text, most=1e6),
     "--memory": lambda text: (
         text in ("8GB", "\u0663") or (is_number(text, 1, 1e9) and text != "1_000")

@@ -114,6 +114,7 @@ def scenes(draw):
         "localize": draw(st.sampled_from(["guided", "composite"])),
         "init": draw(st.sampled_from(["content", "noise", None, pixels(height, width, 55)])),
         "seed": seed,
+        "colours": draw(st.sampled_from([None, "photo", *range(1, count + 1)])),
         "style_size": draw(st.sampled_from([None, 1, 0.5, 3, [1.5] * count])),
         "size": draw(st.sampled_from([8, 16, 512])),
     }
