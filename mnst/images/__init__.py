@@ -11,6 +11,7 @@ from mnst.images.files import (
     write_atomically,
 )
 from mnst.images.reading import describe, load_image, name_of, resize_image, resize_to, to_uint8
+from mnst.images.seams import without_seams
 from mnst.images.writing import (
     FORMATS,
     check_fits,
@@ -46,5 +47,6 @@ __all__ = [
     "sha256",
     "side_by_side",
     "to_uint8",
+    "without_seams",
     "write_atomically",
 ]

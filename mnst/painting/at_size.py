@@ -51,7 +51,7 @@ class AtSize:
         each = (pictures.pop(0) if is_last else pictures[k] for k in range(scene.styles))
         sized = (scene.style_at(canvas, k, picture) for k, picture in enumerate(each))
         # One after the other: of all pictures but one, only what is asked for is kept.
-        seen = (trainer.evaluator.statistics(picture) for picture in sized)
+        seen = (trainer.style_evaluator.statistics(picture) for picture in sized)
         self.styles = style_targets(seen, self.photo, scene.recipe)
 
     def see(self, image: Any, regions: Regions | None = None) -> Statistics:
@@ -77,7 +77,7 @@ class AtSize:
     def stage(self, recipe: Recipe, mixture: Mixture, sigma: InLayers, steps: int) -> Stage:
         """Returns what a run does in this size, in so many steps."""
         targets = self.targets(recipe, mixture, sigma)
-        return Stage(self.trainer, targets, steps, self._canvas.margin)
+        return Stage(self.trainer, targets, steps, self._canvas.margin, self._scene.seamless)
 
     def losses(self, image: Any, targets: Targets) -> dict[str, float]:
         """Returns all losses of a picture of this size, [1, H, W, 3], by name."""
