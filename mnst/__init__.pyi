@@ -1,4 +1,5 @@
 from . import figures as figures
+from . import maps as maps
 from . import paintings as paintings
 from .engine.trainer import DivergenceError as DivergenceError
 from .engine.trainer import StepRecord as StepRecord

@@ -32,14 +32,15 @@ from mnst.masks.segmentation import Segmentation, check_feather, segment
 from mnst.masks.selection import check_classes
 from mnst.networks import VGG19, get_backbone
 from mnst.networks.distillation import distill
-from mnst.objective.mixing import style_shares
 from mnst.painting.calibration import calibrate
 from mnst.painting.crossfades import check_animation, crossfade
+from mnst.painting.mixture import Mixture
 from mnst.painting.plan import plan
 from mnst.painting.result import Result
 from mnst.painting.signatures import described
 from mnst.painting.sweeps import sweep
 from mnst.painting.transfer import stylize
+from mnst.recipes import get_recipe
 
 BAD_INPUT = 2
 FAILED = 1
@@ -59,17 +60,27 @@ def _numbers(text: str) -> float | list[float]:
     return values if "," in text else values[0]
 
 
-def _gamma(text: str) -> float | list[float] | dict[str, float | list[float]]:
-    """Reads "0.4", "0.5,0.3,0.2", and each of them by name, "colour=0.2,form=0.8"."""
+def _gamma(text: str) -> Any:
+    """Reads "0.4", "0.5,0.3,0.2", a map's name or a path, and all of them by name, "form=0.8"."""
     if "=" not in text:
-        return _numbers(text)
+        return _shares_or_map(text)
     named = (part.split("=") for part in re.split(r",(?=[^,]*=)", text))
     try:
-        return {name: _numbers(numbers) for name, numbers in named}
+        return {name: _shares_or_map(of_name) for name, of_name in named}
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{shown(text)}: give gammas by name, as in colour=0.2,form=0.8"
         ) from None
+
+
+def _shares_or_map(text: str) -> float | list[float] | str:
+    """Reads numbers; any other text without a comma is a map's name or a path."""
+    try:
+        return _numbers(text)
+    except argparse.ArgumentTypeError:
+        if "," in text:
+            raise
+        return text
 
 
 def _shares(text: str) -> list[float]:
@@ -133,6 +144,7 @@ _READ: dict[str, dict[str, Any]] = {
     "keep": {"type": _classes, "metavar": "CLASS,.."},
     "only": {"type": _classes, "metavar": "CLASS,.."},
     "mask": {"metavar": "FILE"},
+    "seamless": {"action": "store_true"},
     "localize": {"metavar": "HOW"},
     "backbone": {"metavar": "NAME"},
     "weights": {"metavar": "FILE"},
@@ -540,7 +552,7 @@ def _demo(folder: str, **options: Any) -> int:
     from matplotlib import cbook
     from matplotlib.figure import Figure
 
-    style_shares(options.get("gamma"), 2)
+    Mixture.of(options.get("gamma"), 2, get_recipe(options.get("recipe", "fine")))
     styles = [paintings.swirls(), paintings.glass()]
     place = check_folder("folder", folder)
     place.mkdir(parents=True, exist_ok=True)

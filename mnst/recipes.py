@@ -290,6 +290,16 @@ class Recipe:
             f"a recipe has no {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}"
         )
 
+    def periodic(self) -> Recipe:
+        """Returns the recipe for a seamless picture: with the terms' `periodic`, and no margin."""
+        return dataclasses.replace(
+            self,
+            content=self.content.periodic(),
+            style=self.style.periodic(),
+            terms=tuple(term.periodic() for term in self.terms),
+            margin=0,
+        )
+
     def without_run_values(self) -> Recipe:
         """Returns the recipe without what is given to every run: name, weights, init and steps.
 

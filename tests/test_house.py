@@ -22,6 +22,7 @@ ROOMS = (
     "engine",
     "reporting",
     "masks",
+    "maps",
     "painting",
     "paintings",
     "figures",

@@ -23,7 +23,7 @@ from mnst.painting.signatures import described
 # What they take
 
 SCENE = {"recipe", "size", "backbone", "weights", "precision", "memory"}
-MASKS = {"style_size", "colours", "keep", "only", "mask", "style_masks", "localize"}
+MASKS = {*("style_size", "colours", "keep", "only", "mask", "style_masks", "localize", "seamless")}
 LOOP = {"steps", "init", "seed", "callback", "preview", "progress", "log_dir"}
 
 # Each function's options, and the keywords of its own.
@@ -62,6 +62,7 @@ DEFAULTS = {
     "only": None,
     "mask": None,
     "style_masks": None,
+    "seamless": False,
     "localize": "guided",
     "steps": None,
     "init": None,

@@ -36,6 +36,9 @@ _BYTES = {
     "bfloat16": _Bytes(1126 / 326.5, 128 / 326.5, 1020 / 326.5),
 }
 
+OF_BORDERS = 1.35
+"""How much more a network's layers hold where each is given the borders of a seamless picture."""
+
 # For each value of what terms lay side by side over tiles: it is there in float32, with what is
 # made of it and the gradient.
 _OF_JOINED = 24
@@ -167,14 +170,22 @@ class Pace:
         recipe: Losses and optimiser.
         side: The long side of the picture, in pixels: the small one is no larger.
         smallest: The shortest side that the network can see.
+        seamless: As the `Trainer` has it.
     """
 
     def __init__(
-        self, extractor: Any, surrogate: Any, recipe: Recipe, side: int, smallest: int
+        self,
+        extractor: Any,
+        surrogate: Any,
+        recipe: Recipe,
+        side: int,
+        smallest: int,
+        seamless: bool = False,
     ) -> None:
         self._extractor, self._recipe = extractor, recipe
         side = max(min(_PROBE, side), smallest)
-        trainer = Trainer(extractor, recipe, side, side, surrogate=surrogate)
+        side = side // smallest * smallest if seamless else side
+        trainer = Trainer(extractor, recipe, side, side, surrogate=surrogate, seamless=seamless)
         picture = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
         seen = trainer.evaluator.statistics(picture)
         styles = style_targets([seen], seen, recipe)

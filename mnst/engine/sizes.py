@@ -23,12 +23,14 @@ class Stage(NamedTuple):
         targets: What it is measured against in that size.
         steps: How many steps it gets, 1 or more.
         margin: What is painted around it, and cut off.
+        seamless: Whether its opposite borders are neighbours.
     """
 
     trainer: Trainer
     targets: Targets
     steps: int
     margin: Margin
+    seamless: bool = False
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -55,7 +57,8 @@ def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[Ste
     began = time.perf_counter()
     done, before, last = 0, None, None
     for stage in stages:
-        start = stage.margin.around(images.resize_image(np.asarray(start), *stage.sides))
+        sized = images.resize_image(np.asarray(start), *stage.sides, wraps=stage.seamless)
+        start = stage.margin.around(sized)
         is_last = stage is stages[-1]
         try:
             for record in stage.trainer.run(

@@ -23,6 +23,7 @@ import numpy as np
 
 from mnst.backend import keras, tf
 from mnst.engine.whole import NamedLosses
+from mnst.networks.borders import KEEPS_OR_HALVES, keeps_or_halves
 from mnst.objective.losses import (
     EVERYWHERE,
     Objective,
@@ -335,18 +336,8 @@ def _is_pool(layer: Any) -> bool:
 
 def _check_layer(layer: Any) -> None:
     """Makes sure that a tile with its halo is enough for the layer."""
-    if isinstance(layer, keras.layers.Conv2D):
-        same = layer.padding == "same" and layer.strides == layer.dilation_rate == (1, 1)
-        fits = same and all(side % 2 for side in layer.kernel_size)
-    elif _is_pool(layer):
-        fits = layer.padding == "valid" and layer.pool_size == layer.strides == (2, 2)
-    else:
-        fits = isinstance(layer, keras.layers.InputLayer)
-    if not fits:
-        raise ValueError(
-            f"the model can't be cut into tiles at {layer.name!r}: it may have convolutions of odd "
-            f"kernels that keep the size, and max-pools that halve it"
-        )
+    if not keeps_or_halves(layer):
+        raise ValueError(f"the model can't be cut into tiles at {layer.name!r}: {KEEPS_OR_HALVES}")
 
 
 def _for_any_size(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ import numpy as np
 from mnst.backend import keras, tf
 from mnst.engine.tiled import Tiled
 from mnst.engine.whole import Evaluator, NamedLosses, Whole
+from mnst.networks.borders import with_borders
 from mnst.objective.losses import Targets, corrected, mixed_losses
 from mnst.objective.terms import Tensor
 from mnst.recipes import Recipe
@@ -121,12 +122,17 @@ class Trainer:
             the whole picture at once. See `mnst.engine.tiled`.
         surrogate: Takes the steps, where the recipe has one; `extractor` corrects it, and has the
             last word. Like `extractor`, it gives all of the recipe's layers.
+        seamless: Take the picture's opposite borders for neighbours, so that it tiles the plane;
+            see `mnst.networks.borders`. Its sides are multiples of the deepest layer's cell then.
 
     Raises:
-        ValueError: If the recipe has a surrogate, and none is given.
+        ValueError: If the recipe has a surrogate, and none is given; if it is seamless, and in
+            tiles; or if a model has layers that can't be cut into tiles, or made seamless.
 
     Attributes:
         evaluator: A `Whole`, or a `Tiled`, through which `extractor` measures pictures.
+        style_evaluator: Measures styles: the same, or, of a seamless picture, one that mirrors
+            them at their borders.
         image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
             is painted beneath them.
         optimizer: The recipe's, at work on the picture; see `mnst.optimizers.OptimizerState`.
@@ -157,10 +163,15 @@ class Trainer:
         *,
         tile: int | None = None,
         surrogate: Callable[[Tensor], Any] | None = None,
+        seamless: bool = False,
     ) -> None:
         def evaluate(network: Any) -> Evaluator:
+            if seamless:
+                return Whole(with_borders(network, "wrap"), recipe)
             return Whole(network, recipe) if tile is None else Tiled(network, recipe, tile=tile)
 
+        if seamless and tile is not None:
+            raise ValueError(f"seamless is True, and tile is {tile}: give one of them")
         if surrogate is None and recipe.surrogate != "none":
             raise ValueError(
                 f"surrogate is None, but recipe {recipe.name!r} has one: give a function as "
@@ -169,6 +180,11 @@ class Trainer:
         self.extractor, self.surrogate = extractor, surrogate
         self.recipe = recipe
         self.evaluator = evaluate(extractor)
+        self.style_evaluator = self.evaluator
+        if seamless:
+            # Whatever a style shows at its borders would be painted somewhere within the picture:
+            # wrapped, it has seams, and zeros leave marks that no picture without borders can have.
+            self.style_evaluator = Whole(with_borders(extractor, "mirror"), recipe)
         self._of_steps = self.evaluator if surrogate is None else evaluate(surrogate)
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
         self.optimizer = recipe.optimizer.start(self.image)

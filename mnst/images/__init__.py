@@ -20,6 +20,7 @@ from mnst.images.reading import (
     resize_to,
     to_uint8,
 )
+from mnst.images.seams import without_seams
 from mnst.images.transparency import on_white, with_alpha
 from mnst.images.writing import (
     FORMATS,
@@ -60,5 +61,6 @@ __all__ = [
     "side_by_side",
     "to_uint8",
     "with_alpha",
+    "without_seams",
     "write_atomically",
 ]

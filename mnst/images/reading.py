@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -151,11 +152,20 @@ def _sides(height: float, width: float, size: int | None) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resamples a picture, [1, H, W, 3] float32, to [1, height, width, 3] with Lanczos."""
-    if image.shape[1:3] == (height, width):
+def resize_image(image: np.ndarray, height: int, width: int, *, wraps: bool = False) -> np.ndarray:
+    """Resamples a picture, [1, H, W, 3] float32, to [1, height, width, 3] with Lanczos.
+
+    Where it wraps, opposite borders are neighbours, and a pattern without seams stays one.
+    """
+    tall, wide = image.shape[1:3]
+    if (tall, wide) == (height, width):
         return image
-    return _resized(image[0], height, width)[np.newaxis]
+    if not wraps:
+        return _resized(image[0], height, width)[np.newaxis]
+    reach = 3 * math.ceil(max(tall / height, wide / width, 1))  # of Lanczos, in pixels
+    around = np.pad(image[0], [(reach, reach), (reach, reach), (0, 0)], "wrap")
+    box = reach, reach, reach + wide, reach + tall
+    return _resized(around, height, width, box)[np.newaxis]
 
 
 def resize_to(image: np.ndarray, side: int) -> np.ndarray:

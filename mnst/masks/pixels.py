@@ -40,18 +40,25 @@ def load_mask(mask: Any, height: int, width: int, *, name: str = "mask") -> np.n
                [1. , 1. ]], dtype=float32)
     """
     height, width = check_whole("height", height), check_whole("width", width)
+    kept = read_mask(mask, name=name)
     name = f"{name} ({images.describe(mask)})"
-    kept = _read_mask(mask, name)
     check_proportions(name, (kept.shape[0], kept.shape[1]), (height, width))
-    if kept.shape == (height, width):
-        return kept
-    resized = Image.fromarray(kept).resize((width, height), Image.Resampling.BILINEAR)
+    return resize_mask(kept, height, width)
+
+
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns a mask, float32 [H, W] in 0..1, in another size, of whatever proportions."""
+    if mask.shape == (height, width):
+        return mask
+    resized = Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR)
     # What was all kept or all left stays so, exactly, whatever the resampling's weights sum to.
     grown: np.ndarray = np.rint(np.asarray(resized, np.float64) * 65535) / 65535
     return grown.astype(np.float32)
 
 
-def _read_mask(mask: Any, name: str) -> np.ndarray:
+def read_mask(mask: Any, *, name: str = "mask") -> np.ndarray:
+    """Reads a mask in its own size, float32 [H, W] in 0..1; see `load_mask`."""
+    name = f"{name} ({images.describe(mask)})"
     if isinstance(mask, (str, os.PathLike, Image.Image)):
         grey = images.load_image(mask, size=None, name=name)[0].mean(axis=-1)
         kept: np.ndarray = np.rint(grey).astype(np.float32) / np.float32(255)

@@ -258,6 +258,13 @@ class Term:
         """
         return ()
 
+    def periodic(self) -> Term:
+        """Returns the term for pictures whose opposite borders are neighbours.
+
+        That is itself, unless it compares what lies at different places.
+        """
+        return self
+
     def loss(self, seen: Seen, targets: Nest) -> Tensor:
         """Returns how far a picture is from the targets, float32 [], without the weight."""
         raise NotImplementedError

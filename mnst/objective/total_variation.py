@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,9 +19,11 @@ class TotalVariation(Term):
         reduction: "mean" over the positions, so that a weight means the same at any size, or
             "sum". The last section of TensorFlow's tutorial has the sum, on pixels in 0..1, with a
             weight of 30: that is `TotalVariation(weight=30 / 255, reduction="sum")`.
+        wraps: Whether opposite borders are neighbours, too, as they are in a seamless picture.
     """
 
     reduction: Literal["mean", "sum"] = "mean"
+    wraps: bool = False
 
     name = "total_variation"
     over_tiles = "join"  # neighbours may lie in two tiles
@@ -34,6 +37,10 @@ class TotalVariation(Term):
         """The picture itself."""
         return (PICTURE,)
 
+    def periodic(self) -> TotalVariation:
+        """See `Term`."""
+        return dataclasses.replace(self, wraps=True)
+
     def see(self, layer: str, features: Tensor, counts: Tensor | None) -> Tensor:
         """See `Term`; the pixels, whatever is kept of the photo: an edge at a mask is one, too."""
         return features
@@ -41,7 +48,11 @@ class TotalVariation(Term):
     def loss(self, seen: Seen, targets: Nest) -> Tensor:
         """See `Term`."""
         picture = seen.values[PICTURE]
-        varied = tf.image.total_variation(picture)[0]
+        if self.wraps:
+            turned = [tf.abs(picture - tf.roll(picture, 1, axis)) for axis in (1, 2)]
+            varied = tf.reduce_sum(turned)
+        else:
+            varied = tf.image.total_variation(picture)[0]
         if self.reduction == "sum":
             return varied
         return varied / tf.cast(tf.reduce_prod(tf.shape(picture)[1:3]), tf.float32)

@@ -52,7 +52,7 @@ class AtSize:
         each = (pictures.pop(0) if is_last else pictures[k] for k in range(scene.styles))
         sized = (scene.style_at(canvas, k, picture) for k, picture in enumerate(each))
         # One after the other: of all pictures but one, only what is asked for is kept.
-        seen = (trainer.evaluator.statistics(picture) for picture in sized)
+        seen = (trainer.style_evaluator.statistics(picture) for picture in sized)
         self.styles = style_targets(seen, self.photo, scene.recipe)
 
     def mix(self, mixture: Mixture, sigma: InLayers | str) -> Mix:
@@ -84,7 +84,8 @@ class AtSize:
 
     def stage(self, recipe: Recipe, mix: Mix, steps: int) -> Stage:
         """Returns what a run does in this size, in so many steps."""
-        return Stage(self.trainer, self.targets(recipe, mix), steps, self._canvas.margin)
+        targets, seamless = self.targets(recipe, mix), self._scene.seamless
+        return Stage(self.trainer, targets, steps, self._canvas.margin, seamless)
 
     def targets(self, recipe: Recipe, mix: Mix) -> Targets:
         """Returns what a run is measured against in this size."""

@@ -151,7 +151,8 @@ def crossfade(
     stations = brought_together(stations, recipe.groups, recipe.mixed_layers)
     transfer, options = prepare(photo, styles, {**options, "recipe": recipe})
     # All of them are read before the first frame, so that what is wrong with the last is said then.
-    read = [shares_of(station, count, transfer.scene.sides) for station in stations]
+    photo, sides = transfer.scene.photo, transfer.scene.photo_sides
+    read = [shares_of(station, count, photo, sides) for station in stations]
     gammas = [plain(gamma) for gamma in along(read, frames)]
     results: list[Result] = []
     of_next: dict[str, Any] = {}

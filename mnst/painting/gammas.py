@@ -14,13 +14,14 @@ from mnst.painting.mixture import GammaPicture, Mixture, read_gamma
 from mnst.recipes import Recipe
 
 
-def shares_of(gamma: Any, styles: int, sides: tuple[int, int]) -> Any:
+def shares_of(gamma: Any, styles: int, photo: np.ndarray, sides: tuple[int, int]) -> Any:
     """Returns a gamma with its pictures read.
 
     Args:
         gamma: As in `stylize`, checked already.
         styles: How many styles there are.
-        sides: Height and width that pictures are brought to.
+        photo: For which maps are drawn, float32 [1, H, W, 3], 0..255.
+        sides: Height and width whose proportions pictures have, and that they are brought to.
 
     Returns:
         The share of each style, float64 [K]; float32 [K, h, w], if it is a picture; and for a
@@ -33,10 +34,10 @@ def shares_of(gamma: Any, styles: int, sides: tuple[int, int]) -> Any:
         OSError: If a picture can't be read.
     """
     if isinstance(gamma, Mapping):
-        return {name: shares_of(each, styles, sides) for name, each in gamma.items()}
+        return {name: shares_of(each, styles, photo, sides) for name, each in gamma.items()}
     read = read_gamma(gamma, styles)
     if isinstance(read, GammaPicture):
-        return read.shares(*sides, "gamma").astype(np.float32)
+        return read.over(photo, sides).shares(*sides, "gamma").astype(np.float32)
     return np.array(read)
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from mnst.masks.pixels import load_mask
+from mnst import maps
+from mnst.checks import did_you_mean
+from mnst.masks.pixels import load_mask, read_mask, resize_mask
 from mnst.objective.mixing import Shares, by_layer, equal_in_all, style_shares, told
 from mnst.objective.regions import Regions, halvings
 from mnst.objective.zones import Zones, zones_of
 from mnst.painting.canvas import Canvas
 from mnst.recipes import Recipe
+
+MAPS: dict[str, Callable[..., np.ndarray]] = {
+    "left-to-right": maps.left_to_right,
+    "top-to-bottom": maps.top_to_bottom,
+    "radial": maps.radial,
+    "luminance": maps.by_luminance,
+}
+"""Maps that a gamma may name; see `mnst.maps`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,12 @@ class Mixture:
         # One that is for several layers is read once.
         read = {id(of): read_gamma(of, styles, name=name) for of in each.values()}
         return cls({layer: read[id(of)] for layer, of in each.items()})
+
+    def over(self, photo: np.ndarray, sides: tuple[int, int]) -> Mixture:
+        """Returns it with the maps that it names drawn for a photo; see `GammaPicture.over`."""
+        pictures = {id(of): of for of in self.layers.values() if isinstance(of, GammaPicture)}
+        drawn = {key: of.over(photo, sides) for key, of in pictures.items()}
+        return Mixture({layer: drawn.get(id(of), of) for layer, of in self.layers.items()})
 
     @property
     def shares(self) -> Shares | dict[str, Shares] | None:
@@ -119,21 +135,40 @@ class GammaPicture:
     """A gamma that changes over the picture.
 
     Attributes:
-        pictures: How much of each style there is, as `mnst.load_mask` takes it; of two styles the
-            first one's alone.
+        pictures: How much of each style there is, float32 [h, w] in 0..1; of two styles the first
+            one's alone. None where it is named, and not drawn yet.
+        name: Of the map in `MAPS`, or "picture".
+        styles: How many there are.
     """
 
-    pictures: tuple[Any, ...]
+    pictures: tuple[np.ndarray, ...]
+    name: str
+    styles: int
+
+    def over(self, photo: np.ndarray, sides: tuple[int, int]) -> GammaPicture:
+        """Returns it for a photo: drawn, if it is named.
+
+        Args:
+            photo: float32 [1, H, W, 3], 0..255.
+            sides: Height and width whose proportions pictures have.
+
+        Raises:
+            ValueError: If they have others.
+        """
+        if self.name in MAPS:
+            drawn = MAPS[self.name](photo, styles=self.styles)
+            pictures = (drawn,) if drawn.ndim == 2 else tuple(drawn)
+        else:
+            pictures = tuple(load_mask(each, *sides, name="gamma") for each in self.pictures)
+        return replace(self, pictures=pictures)
 
     def shares(self, height: int, width: int, name: str) -> np.ndarray:
         """Returns the share of each style at each pixel, float64 [K, height, width], in sum 1.
 
         Raises:
-            ValueError: If pictures have other proportions, or leave a pixel without any style.
+            ValueError: If pictures leave a pixel without any style.
         """
-        each = [
-            np.float64(load_mask(picture, height, width, name=name)) for picture in self.pictures
-        ]
+        each = [np.float64(resize_mask(picture, height, width)) for picture in self.pictures]
         if len(each) == 1:
             return np.stack([each[0], 1 - each[0]])
         stacked = np.stack(each)
@@ -148,15 +183,22 @@ Gamma = Shares | GammaPicture
 
 
 def _settings(gamma: Gamma) -> Any:
-    return "picture" if isinstance(gamma, GammaPicture) else list(gamma)
+    return gamma.name if isinstance(gamma, GammaPicture) else list(gamma)
 
 
 def read_gamma(gamma: Any, styles: int, *, name: str = "gamma") -> Gamma:
-    """Returns the shares of the styles, or the pictures of them that were given.
+    """Returns the shares of the styles, or the pictures of them that were given, read.
 
     Raises:
         ValueError: If it is neither, or does not fit the styles.
+        TypeError: If a picture is none of the kinds that `mnst.load_mask` takes.
+        FileNotFoundError: If a text is neither one of `MAPS` nor the path of a file.
+        OSError: If a picture can't be downloaded or opened.
     """
+    if isinstance(gamma, str) and gamma in MAPS:
+        if styles < 2:
+            raise ValueError(f"{name} is {gamma!r} for 1 style: give two styles or more")
+        return GammaPicture((), gamma, styles)
     several = isinstance(gamma, Sequence) and not isinstance(gamma, str)
     if any(map(_is_picture, gamma)) if several else np.ndim(gamma) == 3:
         pictures = tuple(gamma)
@@ -169,10 +211,19 @@ def read_gamma(gamma: Any, styles: int, *, name: str = "gamma") -> Gamma:
             f"{name} has {len(pictures)} pictures for {styles} styles: give one for each; for two "
             f"styles one of the first's share is enough"
         )
-    return GammaPicture(pictures)
+    try:
+        return GammaPicture(
+            tuple(read_mask(each, name=name) for each in pictures), "picture", styles
+        )
+    except FileNotFoundError as error:
+        hint = did_you_mean(gamma, MAPS)
+        raise FileNotFoundError(f"{error}{hint}") if hint else error from None
 
 
 def _is_picture(given: Any) -> bool:
     if isinstance(given, (str, os.PathLike)) or hasattr(given, "getbands"):
         return True
-    return not isinstance(given, Mapping) and np.ndim(given) == 2
+    try:
+        return not isinstance(given, Mapping) and np.ndim(given) == 2
+    except ValueError:  # a ragged list
+        return False

@@ -116,8 +116,27 @@ class MaskOptions(TypedDict, total=False):
     localize: Annotated[Localize, "guided"]
 
 
+class SeamlessOption(TypedDict, total=False):
+    """What lies beyond the borders.
+
+    Attributes:
+        seamless: Paint a texture that tiles the plane: each border goes on at the opposite one. Its
+            sides are multiples of the cell of the recipe's deepest layer, 16 pixels for most; the
+            photo is stretched a little where it has others. For a pure texture of the styles, give
+            init="noise" and strength=1. It is not painted in tiles.
+    """
+
+    seamless: Annotated[bool, False]
+
+
 class SceneOptions(
-    RecipeOption, NetworkOptions, StyleSizeOption, ColoursOption, MaskOptions, total=False
+    RecipeOption,
+    NetworkOptions,
+    StyleSizeOption,
+    ColoursOption,
+    MaskOptions,
+    SeamlessOption,
+    total=False,
 ):
     """What a photo and its styles are opened with."""
 
@@ -191,7 +210,8 @@ class GammaOption(TypedDict, total=False):
             for the palette and "form" for the strokes, as in {"colour": 0.2, "form": 0.8}; or one
             for each of the style's layers, by its name. A gamma that changes over the picture is a
             picture itself, of the photo's proportions, as `mnst.load_mask` takes it: white is all
-            of style 1 of two; or one for each style.
+            of style 1 of two; or one for each style. "left-to-right", "top-to-bottom", "radial"
+            and "luminance" are such pictures by their names; `mnst.maps` has more.
     """
 
     gamma: Annotated[Any, None]
@@ -222,6 +242,7 @@ class SweepOptions(
     StyleSizeOption,
     ColoursOption,
     MaskOptions,
+    SeamlessOption,
     LoopOptions,
     total=False,
 ):
@@ -267,6 +288,8 @@ def check_scene(options: SceneOptions) -> Recipe:
     check_choice("precision", options["precision"], PRECISIONS)
     parse_memory(options["memory"])
     check_whole("size", options["size"])
+    if not isinstance(options["seamless"], bool):
+        raise TypeError(f"seamless is {shown(options['seamless'])}: give True or False")
     check_style_size(options["style_size"])
     check_colours(options["colours"])
     if options["weights"] is not None:

@@ -20,7 +20,7 @@ from mnst.engine.memory import memory_limit
 from mnst.engine.tiled import check_terms_can_be_tiled
 from mnst.engine.trainer import Trainer
 from mnst.images.colours import greyed, in_palette
-from mnst.masks.pixels import load_mask
+from mnst.masks.pixels import load_mask, resize_mask
 from mnst.masks.selection import check_classes, find_mask
 from mnst.networks import Backbone, WeightsSource, get_backbone
 from mnst.objective import PICTURE
@@ -96,6 +96,9 @@ class Scene:
         device: What it runs on.
         memory: Bytes that the run is planned to take at its most.
         memory_limit: Bytes that it may take.
+        seamless: Whether the picture's opposite borders are neighbours.
+        photo_sides: Height and width of the photo before it was brought to the picture's; masks
+            and other pictures beside it have its proportions.
     """
 
     recipe: Recipe
@@ -112,6 +115,8 @@ class Scene:
     device: str
     memory: int
     memory_limit: int
+    seamless: bool
+    photo_sides: tuple[int, int]
 
     @property
     def photo(self) -> np.ndarray:
@@ -183,14 +188,21 @@ class Scene:
         """All that the trainers for this scene depend on."""
         network = self.weights.backbone, self.weights_hash, self.precision
         sizes = tuple((*canvas.painted_sides, canvas.tile) for canvas in self.canvases)
-        return self.recipe.without_run_values(), sizes, network
+        return self.recipe.without_run_values(), sizes, network, self.seamless
 
     def make_trainers(self) -> tuple[Trainer, ...]:
         """Loads the networks, and returns a trainer for each of the canvases."""
         extractor, surrogate = self.networks()
         recipe = self._recipe_of_steps
         return tuple(
-            Trainer(extractor, recipe, *canvas.painted_sides, tile=canvas.tile, surrogate=surrogate)
+            Trainer(
+                extractor,
+                recipe,
+                *canvas.painted_sides,
+                tile=canvas.tile,
+                surrogate=surrogate,
+                seamless=self.seamless,
+            )
             for canvas in self.canvases
         )
 
@@ -204,7 +216,7 @@ class Scene:
     def pace(self, extractor: Any, surrogate: Any) -> planning.Pace:
         """Times its networks on a small picture."""
         recipe, side = self._recipe_of_steps, max(self.sides)
-        return planning.Pace(extractor, surrogate, recipe, side, self.smallest)
+        return planning.Pace(extractor, surrogate, recipe, side, self.smallest, self.seamless)
 
     def seconds(self, steps: int, pace: planning.Pace) -> float:
         """Estimates the seconds of a run."""
@@ -233,6 +245,7 @@ class Scene:
         """Returns what is worth knowing of it later; no file names, which are private."""
         return {
             "sizes": [list(canvas.sides) for canvas in self.canvases],
+            "seamless": self.seamless,
             "style_size": list(self.style_sizes),
             "colours": self.colours,
             "localized": self.localized,
@@ -263,7 +276,8 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         OSError: If a picture can't be downloaded or opened.
         WeightsError: If the weights or DeepLab can't be had, or don't fit.
     """
-    recipe = check_scene(options)
+    recipe, seamless = check_scene(options), options["seamless"]
+    recipe = recipe.periodic() if seamless else recipe
     check_kept(options)
     backbone = get_backbone(options["backbone"])
     smallest = backbone.minimum_side(recipe.layers)
@@ -280,23 +294,35 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         for k, (style, factor) in enumerate(zip(given, style_sizes, strict=True))
     ]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
-    masks = read_masks(kept, options["style_masks"], *content.shape[1:3])
-    masks = _with_hidden_kept(masks, read.alpha)
+    photo_sides: tuple[int, int] = content.shape[1:3]
+    masks, alpha = read_masks(kept, options["style_masks"], *photo_sides), read.alpha
+    if seamless:
+        cells = whole_cells(*photo_sides, smallest)
+        content, masks = images.resize_image(content, *cells), resize_masks(masks, *cells)
+        if alpha is not None:
+            opaque = resize_mask(alpha.astype(np.float32) / 255, *cells)
+            alpha = np.rint(255 * opaque).astype(np.uint8)
+    masks = _with_hidden_kept(masks, alpha)
     regions_of = functools.partial(
         paint_regions, styles=len(given), cell=backbone.minimum_side(recipe.style.layer_names)
     )
+    regions = regions_of(*masks)
+    if seamless:
+        content = _without_seams(content, regions)
     pictures = _in_colours(pictures, colours, content)
     canvas_of = functools.partial(Canvas.of, pixels=recipe.margin, grey=colours == "photo")
-    canvas = canvas_of(content, regions_of(*masks))
-    coarse = _coarse_canvases(recipe, content, masks, regions_of, canvas_of, smallest)
+    canvas = canvas_of(content, regions)
+    coarse = _coarse_canvases(recipe, content, masks, regions_of, canvas_of, smallest, seamless)
 
     # All that was given is checked; from here on it takes time.
     device = devices.device_name()
     precision = devices.resolve_precision(options["precision"], backbone.precision)
     limit = planning.parse_memory(options["memory"]) or memory_limit()
     guided = canvas.painted_regions if options["localize"] == "guided" else None
-    regions = 0 if guided is None else len(guided.styles)
-    load = _load(backbone, recipe, precision, pictures, regions)
+    count = 0 if guided is None else len(guided.styles)
+    load = _load(backbone, recipe, precision, pictures, count)
+    if seamless:
+        load = load._replace(activations=planning.OF_BORDERS * load.activations)
     # What the coarse sizes keep is there until the run ends.
     kept_of_coarse = (planning.kept_bytes(*each.painted_sides, load) for each in coarse)
     load = load._replace(standing=load.standing + sum(kept_of_coarse))
@@ -306,6 +332,11 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     tile = planning.find_tile(tall, wide, load, limit)
     if tile is not None:
         check_terms_can_be_tiled(recipe)
+        if seamless:
+            raise ValueError(
+                f"seamless is True, but {wide} x {tall} pixels would have to be painted in tiles, "
+                f"which have borders: give a smaller size, or more memory"
+            )
     needed = planning.memory_needed(tall, wide, load, tile)
     weights = weights.fetch()
     surrogate = None
@@ -317,7 +348,7 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         tuple(1.0 if factor is None else factor for factor in style_sizes),
         options["localize"],
         colours,
-        read.alpha,
+        alpha,
         kept is not None,
         weights,
         weights.sha256,
@@ -326,6 +357,8 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         device,
         needed,
         limit,
+        seamless,
+        photo_sides,
     )
     return scene, pictures
 
@@ -337,21 +370,31 @@ def _coarse_canvases(
     regions_of: Callable[[np.ndarray | None, list[np.ndarray | None] | None], Regions | None],
     canvas_of: Callable[[np.ndarray, Regions | None], Canvas],
     smallest: int,
+    seamless: bool,
 ) -> list[Canvas]:
     """Returns the canvases of all sizes but the last, of those that the network can see."""
     canvases: list[Canvas] = []
     if recipe.pyramid is None:
         return canvases
     for sides in recipe.pyramid.sizes(*content.shape[1:3])[:-1]:
+        if seamless and min(sides) >= smallest:
+            sides = whole_cells(*sides, smallest)
         try:
-            regions = regions_of(*read_masks(*masks, *sides))
+            regions = regions_of(*resize_masks(masks, *sides))
         except ValueError:  # a place that a style has in the picture is lost in that size
             canvases.clear()
             continue
         if min(sides) >= smallest:
-            photo = images.resize_image(content, *sides)
+            photo = images.resize_image(content, *sides, wraps=seamless)
             canvases.append(canvas_of(photo, regions))
     return canvases
+
+
+def _without_seams(content: np.ndarray, regions: Regions | None) -> np.ndarray:
+    """Returns a photo whose opposite borders meet; what is kept of it stays as it is."""
+    painted = 1 if regions is None else regions.painted[np.newaxis, ..., np.newaxis]
+    even: np.ndarray = painted * images.without_seams(content) + (1 - painted) * content
+    return even
 
 
 def _with_hidden_kept(masks: Masks, alpha: np.ndarray | None) -> Masks:
@@ -376,6 +419,21 @@ def _in_colours(
         picture if k == colours else in_palette(picture, palette)
         for k, picture in enumerate(pictures, start=1)
     ]
+
+
+def whole_cells(height: int, width: int, cell: int) -> tuple[int, int]:
+    """Returns the sides that a seamless picture has: multiples of the deepest layer's cell.
+
+    The long one is the next below, and the short one the nearest to the old proportions.
+
+    Example:
+        >>> from mnst.painting.scene import whole_cells
+        >>> whole_cells(341, 512, 16), whole_cells(500, 333, 16)
+        ((336, 512), (496, 336))
+    """
+    long = max(height, width) // cell * cell
+    tall, wide = (round(side * long / max(height, width) / cell) for side in (height, width))
+    return max(tall, 1) * cell, max(wide, 1) * cell
 
 
 def _tiled(coarse: Canvas, tile: int | None) -> Canvas:
@@ -480,10 +538,7 @@ def _check_side(name: str, pixels: np.ndarray, smallest: int, why: str) -> None:
 
 
 def read_masks(mask: Any, style_masks: Sequence[Any] | None, height: int, width: int) -> Masks:
-    """Reads what to keep, and where each style may paint, in a picture's size; None is all of it.
-
-    What was read before is only brought to another size.
-    """
+    """Reads what to keep, and where each style may paint, in a picture's size; None is all."""
     return (
         None if mask is None else load_mask(mask, height, width),
         None
@@ -493,3 +548,13 @@ def read_masks(mask: Any, style_masks: Sequence[Any] | None, height: int, width:
             for k, own in enumerate(style_masks)
         ],
     )
+
+
+def resize_masks(masks: Masks, height: int, width: int) -> Masks:
+    """Brings masks that were read to another size."""
+
+    def resized(mask: np.ndarray | None) -> np.ndarray | None:
+        return None if mask is None else resize_mask(mask, height, width)
+
+    kept, of_styles = masks
+    return resized(kept), None if of_styles is None else [resized(own) for own in of_styles]

@@ -270,8 +270,8 @@ def _tasks(
         for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
     ]
     mixed = [
-        [plain(shares_of(gamma, len(given), content.pixels.shape[1:3])) for gamma in gammas]
-        for content in contents
+        [plain(shares_of(gamma, len(given), pixels, pixels.shape[1:3])) for gamma in gammas]
+        for pixels in (content.pixels for content in contents)
     ]
     start = read_start(options["init"])
     masks = [

@@ -115,6 +115,7 @@ class StyleTransfer:
         """
         recipe = check_run(options, self.scene.styles, self._same_step(recipe))
         mixture = Mixture.of(options["gamma"], self.scene.styles, recipe)
+        mixture = mixture.over(self.scene.photo, self.scene.photo_sides)
         init = recipe.init if options["init"] is None else options["init"]
         given = not isinstance(init, str)
         sigma = self._sigma(options["sigma"], mixture)
@@ -223,6 +224,7 @@ class StyleTransfer:
         if given is None:
             return own
         recipe = get_recipe(given)
+        recipe = recipe.periodic() if self.scene.seamless else recipe
         if recipe.without_run_values() != own.without_run_values():
             raise ValueError(
                 f"recipe {recipe.name!r} has other layers, losses or optimiser than the "
@@ -267,10 +269,12 @@ class StyleTransfer:
             noise = np.random.default_rng(int(seed)).uniform(0, 255, (1, *first.sides, 3))
             return noise.astype(np.float32), init
         image = read_start(init).pixels
-        should = "give one of the same proportions, 'content' or 'noise'"
-        check_proportions("init", image.shape[1:3], self.scene.sides, should)
-        resized = images.resize_image(image, *self.scene.sides)
-        return self.scene.to_paint(resized), "image"
+        sides, scene = image.shape[1:3], self.scene
+        if sides != scene.sides:  # which need not be the photo's proportions
+            should = "give one of the same proportions, 'content' or 'noise'"
+            check_proportions("init", sides, scene.photo_sides, should)
+        resized = images.resize_image(image, *scene.sides, wraps=scene.seamless)
+        return scene.to_paint(resized), "image"
 
     def _seen(self, record: StepRecord) -> StepRecord:
         """Returns a record with the picture as it is seen."""
@@ -280,7 +284,9 @@ class StyleTransfer:
     def _in_full(self, record: StepRecord, targets: Targets) -> StepRecord:
         """Returns a record in the full size; of a run that has ended before, it is measured so."""
         if record.size != max(self.scene.sides):
-            pixels = images.resize_image(np.asarray(record.image), *self.scene.sides)
+            pixels = images.resize_image(
+                np.asarray(record.image), *self.scene.sides, wraps=self.scene.seamless
+            )
             losses = self._full.losses(pixels, targets)
             size = max(self.scene.sides)
             record = dataclasses.replace(record, losses=losses, size=size, image=pixels)
@@ -309,7 +315,8 @@ class StyleTransfer:
         lines = [
             f"mnst {__version__}: {scene.weights.backbone.name} ({scene.weights.origin}){through} "
             f"on {scene.device}, {scene.precision}",
-            f"{width} x {height} pixels, {mixed}, {steps} steps{coarse}",
+            f"{width} x {height} pixels{', seamless' * scene.seamless}, {mixed}, {steps} steps"
+            f"{coarse}",
         ]
         if scene.localized is not None:
             lines.append(f"{scene.localize}: {scene.localized['kept']:.1%} of the pixels are kept")
