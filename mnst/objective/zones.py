@@ -8,6 +8,7 @@ with a mixture of its own, and a position between two of them belongs to both.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +19,11 @@ from mnst.backend import tf
 # half as many along each edge between two of them. Neighbours' mixtures are alike enough then.
 _STEPS = 4
 
-# From a zone to the next there are so many steps, in which a position belongs to both; half as many
-# for more than three styles. Positions of a step are summed up together: so all zones cost what one
-# does.
-_LEVELS = 4
+# From a zone to the next there are so many steps, in which a position belongs to both. Positions of
+# a step are summed up together: so all zones cost what one does. But each step has a matrix of its
+# own, which costs as much as some hundred positions: a layer that has fewer has coarser steps.
+_BETWEEN = (4, 2, 1)
+_POSITIONS = 300
 
 # A layer of no more gammas than these has a zone for each, and nothing in between.
 _FEW = 5
@@ -116,7 +118,8 @@ def zones_of(shares: np.ndarray, weights: np.ndarray | None = None) -> Zones:
     A position lies in a simplex, whose corners are the styles. It is cut into small ones
     (Freudenthal 1942), and the position belongs to the corners of the one that it lies in, by its
     barycentric coordinates: to K zones at the most. For two styles these are five triangles over
-    gamma. Between zones it is brought to the nearest of a few levels.
+    gamma. Between zones it is brought to the nearest of a few levels: of 17 for two styles, of 9 in
+    a layer of less than 5,100 positions, and of the zones' own 5 in one of less than 2,700.
 
     Args:
         shares: The share of each style at each position, [K, h, w], none negative, in sum 1.
@@ -125,11 +128,11 @@ def zones_of(shares: np.ndarray, weights: np.ndarray | None = None) -> Zones:
     Example:
         >>> import numpy as np
         >>> from mnst.objective.zones import zones_of
-        >>> gamma = np.linspace(0, 1, 33).reshape(1, 33)
+        >>> gamma = np.tile(np.linspace(0, 1, 65), (80, 1))
         >>> zones = zones_of(np.stack([gamma, 1 - gamma]))
         >>> zones.shares[:, 0].tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
-        >>> zones.masks[:, 0, 12].tolist()  # gamma is 0.375 there
+        >>> zones.masks[:, 0, 24].tolist()  # gamma is 0.375 there
         [0.0, 0.5, 0.5, 0.0, 0.0]
     """
     count, *sides = shares.shape
@@ -140,13 +143,21 @@ def zones_of(shares: np.ndarray, weights: np.ndarray | None = None) -> Zones:
         whole, levels = (few / few.sum(axis=0)).T, np.eye(few.shape[1])
     else:
         steps = _STEPS if count == 2 else _STEPS // 2
-        between = _LEVELS if count <= 3 else _LEVELS // 2
+        between = _steps_between(count, steps, positions.shape[1])
         corners, nearness = _freudenthal(positions * (steps * between))
         nearest = np.take_along_axis(corners, nearness.argmax(axis=0)[np.newaxis, np.newaxis], 1)
         of_levels, labels = _numbered(nearest[:, 0], steps * between)
         of_zones, levels = _belonging(of_levels / between, steps)
         whole = of_zones.T / steps
     return Zones(whole, levels, labels.astype(np.int16).reshape(sides), painted)
+
+
+def _steps_between(styles: int, steps: int, positions: int) -> int:
+    """Returns how many steps there are from a zone to the next, in a layer of so many positions."""
+    for between in _BETWEEN[:-1]:
+        if positions >= _POSITIONS * math.comb(steps * between + styles - 1, styles - 1):
+            return between
+    return _BETWEEN[-1]
 
 
 def _distinct(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
