@@ -623,8 +623,15 @@ def _summary(result: Result) -> str:
     ended = "" if result.completed else ", ended early"
     return (
         f"{width} x {height} pixels, {last.step} steps in {last.seconds:.0f} s{ended}, "
-        f"relative improvement {improved}"
+        f"relative improvement {improved}{_by_group(result)}"
     )
+
+
+def _by_group(result: Result) -> str:
+    """Says how much each group of layers has improved, where that may differ."""
+    groups = result.improvement_by_group.items()
+    each = (f"{group} {', '.join(f'{v:.4g}' for v in of.measured)}" for group, of in groups)
+    return f" ({'; '.join(each)})" if groups else ""
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

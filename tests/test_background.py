@@ -123,6 +123,7 @@ def test_a_painted_position_is_there_at_once(crossfader, view):
     assert view.seen == [("finished", result, False), ("resting",)]
 
 
+@pytest.mark.slow
 def test_a_newer_position_breaks_off_the_older(crossfader, view):
     def move_on(step):
         if step == 3:

@@ -222,6 +222,7 @@ def test_calibrate_prints_what_it_found_last(pictures, brief, capfd):
     assert re.fullmatch(r"sigma 1,[\d.]+", sigma)
 
 
+@pytest.mark.slow
 def test_sweep_keeps_its_runs(pictures, brief, tmp_path, capfd):
     given = ["--gamma", "0,0.5,1", "--sigma", "auto", "--folder", "runs"]
     assert main(["sweep", *pictures, *brief, *given]) == 0
@@ -233,6 +234,7 @@ def test_sweep_keeps_its_runs(pictures, brief, tmp_path, capfd):
     assert len(list(Path("three").glob("*-gamma*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_crossfade_writes_an_animation(pictures, brief, capfd):
     given = ["--frames", "3", "--steps-between", "1", "-o", "fade.gif", "--recipe", "article"]
     assert main(["crossfade", *pictures, *brief, *given]) == 0
@@ -368,6 +370,7 @@ def test_a_terminal_shows_a_bar(stylize, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_run_tells_of_an_unused_gpu(stylize, fake_gpu, capfd):
     assert stylize() == 0
     assert "NVIDIA H200 is there, but TensorFlow does not use it" in capfd.readouterr().err
@@ -519,6 +522,7 @@ def test_a_run_ends_well_without_standard_error(stylize, monkeypatch, capsys, cl
     assert pixels_of("out.png").shape == (24, 32, 3)
 
 
+@pytest.mark.slow
 def test_what_was_found_but_can_not_be_told_is_a_failure(stylize, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Full())
     assert stylize("--no-progress") == 1

@@ -310,6 +310,7 @@ def test_the_chosen_result_is_that_of_the_nearest_order_of_magnitude():
     assert paper.chosen() is paper.ratios[2].result
 
 
+@pytest.mark.slow
 def test_the_paper_s_runs_and_figures(scene, tmp_path):
     photo, styles, options = scene
     recipe = mnst.PAPER.replace(
@@ -394,6 +395,7 @@ def person(monkeypatch):
         monkeypatch.setattr(place, "segment", segment)
 
 
+@pytest.mark.slow
 def test_the_paper_s_localized_figures(scene, person, tmp_path):
     photo, styles, options = scene
     made = figures.localized(photo, styles, **options)

@@ -220,6 +220,7 @@ def masks_of(kind, height, width):
     return paint_regions(kept, None if kind == "kept" else [across, 1 - across, None], 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["everywhere", "kept", "each"])
 def test_tiles_make_no_difference(kind):
     sides = (150, 211)
@@ -315,6 +316,7 @@ def test_a_pyramid_that_makes_no_sense_is_refused(change, said):
         Pyramid(**change)
 
 
+@pytest.mark.slow
 def test_a_run_goes_through_all_sizes_in_one_row_of_records(transfer):
     shown = []
     result = transfer.run(callback=shown.append, progress=False)
@@ -329,6 +331,7 @@ def test_a_run_goes_through_all_sizes_in_one_row_of_records(transfer):
     assert result.settings["steps"] == 7
 
 
+@pytest.mark.slow
 def test_a_run_is_that_of_each_size_on_its_own(transfer):
     """Trainers of one's own, one after the other, on pictures that are resized by hand."""
     extractor = mnst.vgg_layers(SMALL.layers, backbone="vgg19-lite")
@@ -394,6 +397,7 @@ def test_noise_is_as_fine_as_the_first_size(transfer):
     assert pixels.std() > 60  # of uniform noise, 74; enlarged or reduced, it would be less
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_says_after_which_of_all_steps():
     extractor = mnst.vgg_layers(SMALL.layers, backbone="vgg19-lite")
     stages = []
@@ -416,6 +420,7 @@ def test_a_run_that_diverges_says_after_which_of_all_steps():
     assert caught.value.best.image.shape == (1, 24, 32, 3)
 
 
+@pytest.mark.slow
 def test_adam_goes_on_in_the_next_size():
     """Its moments, enlarged, and its learning rate, that of the step."""
     recipe = mnst.ARTICLE.replace(

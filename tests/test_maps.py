@@ -191,6 +191,7 @@ def test_the_command_line_takes_names_and_paths(refused, tmp_path, monkeypatch):
         assert said in line
 
 
+@pytest.mark.slow
 def test_the_command_line_paints_by_a_map(tmp_path, monkeypatch, random_weights):
     monkeypatch.chdir(tmp_path)
     mnst.save_image("photo.png", PHOTO)

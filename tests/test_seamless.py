@@ -115,6 +115,7 @@ def painted(transfer):
     return transfer.run(init="noise", steps=20, progress=False)
 
 
+@pytest.mark.slow
 def test_losses_do_not_know_where_a_picture_begins(transfer, painted):
     losses = [transfer.style_losses(each) for each in (painted.image, rolled(painted.image))]
     np.testing.assert_allclose(*losses, rtol=1e-4)
@@ -123,6 +124,7 @@ def test_losses_do_not_know_where_a_picture_begins(transfer, painted):
     assert np.ptp(losses, axis=0).max() > 1e-2 * np.min(losses)
 
 
+@pytest.mark.slow
 def test_a_step_is_rolled_with_its_picture(transfer):
     """All of a step: total variation, filter and content among it."""
     start, photo = picture(32, 48, 5), picture(32, 48, 6)
@@ -168,6 +170,7 @@ def test_a_photo_with_other_borders_gets_none(strength):
     assert seam > largest
 
 
+@pytest.mark.slow
 def test_all_sizes_are_whole_cells():
     """Of 2 pixels for these layers: sides of 37 and 53 pixels aren't."""
     recipe = RECIPE.replace(

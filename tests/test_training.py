@@ -97,7 +97,7 @@ def test_a_trainer_starts_afresh_and_is_traced_once(scene):
     trainer = Trainer(extractor, RECIPE, 12, 9)
     *_, first = trainer.run(content, targets, steps=4)
     style = targets.terms["style"]
-    swapped = style._replace(shares=style.shares[::-1])
+    swapped = style._replace(mixed={layer: of[:, ::-1] for layer, of in style.mixed.items()})
     other = targets._replace(terms={**targets.terms, "style": swapped})
     list(trainer.run(255 - content, other, steps=9))
     *_, again = trainer.run(content, targets, steps=4)

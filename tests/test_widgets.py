@@ -153,6 +153,7 @@ def test_pictures_that_were_given_are_painted(page):
     assert page.status.startswith("Preview: 32 x 32 pixels, by vgg19-lite")
 
 
+@pytest.mark.slow
 def test_uploads_are_taken_and_let_go(make):
     page = make()
     photos, styles = page.all("FileUpload")

@@ -88,6 +88,8 @@ def losses_of_groups(
     if not _has_layers(term):
         return found
     for group, layers in groups.items():
+        if not layers:
+            continue
         part = narrowed(term, layers)
         found[group] = {
             "start": _losses(part, photo, styles, mix, photo),

@@ -377,16 +377,17 @@ def _coarse_canvases(
     if recipe.pyramid is None:
         return canvases
     for sides in recipe.pyramid.sizes(*content.shape[1:3])[:-1]:
-        if seamless and min(sides) >= smallest:
+        if min(sides) < smallest:
+            continue
+        if seamless:
             sides = whole_cells(*sides, smallest)
         try:
             regions = regions_of(*resize_masks(masks, *sides))
         except ValueError:  # a place that a style has in the picture is lost in that size
             canvases.clear()
             continue
-        if min(sides) >= smallest:
-            photo = images.resize_image(content, *sides, wraps=seamless)
-            canvases.append(canvas_of(photo, regions))
+        photo = images.resize_image(content, *sides, wraps=seamless)
+        canvases.append(canvas_of(photo, regions))
     return canvases
 
 
