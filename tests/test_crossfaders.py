@@ -268,11 +268,10 @@ def test_every_group_has_its_own_sigma_in_closed_form():
     result = transfer.run(gamma={"colour": 0.5, "form": 0.2}, sigma="auto", progress=False, steps=2)
     start = {group: of["start"] for group, of in result.settings["groups"].items()}
     assert np.sum(list(start.values()), axis=0) == pytest.approx(result.start_losses, rel=1e-4)
-    for group, layers in mnst.ARTICLE.groups.items():
+    for group in mnst.ARTICLE.groups:
         first, second = start[group]
-        for layer in layers:
-            sigma = result.settings["sigma"][layer]
-            assert sigma == pytest.approx([1, np.sqrt(first / second)], rel=1e-4)
+        sigma = result.settings["sigma"][group]
+        assert sigma == pytest.approx([1, np.sqrt(first / second)], rel=1e-4)
     first, second = result.improvement_by_group["colour"].predicted
     assert first == pytest.approx(second, rel=1e-4)
     assert result.improvement_by_group["form"].predicted[1] > 4 * first
@@ -291,9 +290,9 @@ def test_every_zone_has_its_own_sigma_in_closed_form():
         expected = alone.run(
             gamma={"colour": 0.5, "form": 0.4}, sigma="auto", steps=1, progress=False
         )
-        for layer in mnst.ARTICLE.style.layer_names:
-            own = result.settings["sigma"][layer][zone]
-            assert own == pytest.approx(expected.settings["sigma"][layer], rel=1e-3)
+        for group in mnst.ARTICLE.groups:
+            own = result.settings["sigma"][group][zone]
+            assert own == pytest.approx(expected.settings["sigma"][group], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -322,7 +322,9 @@ def _zoned_product(dtype: Any, channels: int) -> Callable[..., Tensor]:
                 of_level = tf.matmul(ordered[here], both[level]) + ones[level]
                 return level + 1, parts.write(level, tf.cast(weights[here], dtype) * of_level)
 
-            parts = tf.TensorArray(dtype, tf.size(levels), element_shape=[None, channels])
+            parts = tf.TensorArray(
+                dtype, tf.size(levels), infer_shape=False, element_shape=[None, channels]
+            )
             _, parts = tf.while_loop(lambda level, _: level < tf.size(levels), pulled, (0, parts))
             placed = tf.gather(parts.concat(), tf.math.invert_permutation(order))
             return placed, None, None, None, None

@@ -117,10 +117,33 @@ def by_layer(
     return {layer: gamma.get(layer, gamma.get(group)) for layer, group in layers.items()}
 
 
-def equal_in_all(shares: Mapping[str, Shares]) -> Shares | None:
-    """Returns what is the same in all layers; None if they differ."""
-    first, *others = shares.values()
-    return first if all(other == first for other in others) else None
+def in_short(each: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> Any:
+    """Returns what layers have: one for all, if it is the same; else by group, where it is in it.
+
+    Example:
+        >>> from mnst.objective.mixing import in_short
+        >>> groups = {"colour": ["a", "b"], "form": ["c", "d"]}
+        >>> in_short({"a": 1, "b": 1, "c": 2, "d": 3}, groups)
+        {'colour': 1, 'c': 2, 'd': 3}
+        >>> in_short(dict.fromkeys("abcd", 1), groups)
+        1
+    """
+
+    def alike(values: Sequence[Any]) -> bool:
+        return bool(values) and all(value == values[0] for value in values)
+
+    if alike([*each.values()]):
+        return next(iter(each.values()))
+    short = dict(each)
+    for group, layers in groups.items():
+        if alike([each[layer] for layer in layers]):
+            # In the place of its first layer.
+            short = {
+                group if layer == layers[0] else layer: of
+                for layer, of in short.items()
+                if layer not in layers[1:]
+            }
+    return short
 
 
 def told(shares: Shares | Mapping[str, Shares], groups: Mapping[str, Sequence[str]]) -> str:
@@ -134,15 +157,10 @@ def told(shares: Shares | Mapping[str, Shares], groups: Mapping[str, Sequence[st
         >>> told({"shallow": (0.2, 0.8), "deep": (1.0, 0.0)}, groups)
         'colour 0.2, 0.8; form 1, 0'
     """
-    if not isinstance(shares, Mapping):
-        return _listed3(shares)
-    said = []
-    for group, layers in groups.items():
-        of_group = {layer: shares[layer] for layer in layers}
-        alike = equal_in_all(of_group) if of_group else None
-        named = {group: alike} if alike is not None else of_group
-        said += [f"{name} {_listed3(each)}" for name, each in named.items()]
-    return "; ".join(said)
+    short = in_short(shares, groups) if isinstance(shares, Mapping) else shares
+    if not isinstance(short, Mapping):
+        return _listed3(short)
+    return "; ".join(f"{name} {_listed3(each)}" for name, each in short.items())
 
 
 def _listed3(shares: Shares) -> str:

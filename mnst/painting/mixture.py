@@ -14,7 +14,7 @@ import numpy as np
 from mnst import maps
 from mnst.checks import did_you_mean
 from mnst.masks.pixels import load_mask, read_mask, resize_mask
-from mnst.objective.mixing import Shares, by_layer, equal_in_all, style_shares, told
+from mnst.objective.mixing import Shares, by_layer, in_short, style_shares, told
 from mnst.objective.regions import Regions, halvings
 from mnst.objective.zones import Zones, zones_of
 from mnst.painting.canvas import Canvas
@@ -65,18 +65,17 @@ class Mixture:
         }
         if len(numbers) < len(self.layers):
             return None
-        return equal_in_all(numbers) or numbers
+        first, *others = numbers.values()
+        return first if all(other == first for other in others) else numbers
 
     @property
     def is_even(self) -> bool:
         """Whether the shares are the same in all layers and everywhere."""
         return not isinstance(self.shares, (Mapping, NoneType))
 
-    def settings(self) -> Any:
+    def settings(self, groups: Mapping[str, Sequence[str]]) -> Any:
         """Returns what is worth knowing of it later, as JSON holds it."""
-        listed = {layer: _settings(of) for layer, of in self.layers.items()}
-        first, *others = listed.values()
-        return first if all(other == first for other in others) else listed
+        return in_short({layer: _settings(of) for layer, of in self.layers.items()}, groups)
 
     def told(self, groups: Mapping[str, Sequence[str]]) -> str:
         """Says it in words."""
@@ -169,7 +168,7 @@ class GammaPicture:
             ValueError: If pictures leave a pixel without any style.
         """
         each = [np.float64(resize_mask(picture, height, width)) for picture in self.pictures]
-        if len(each) == 1:
+        if len(each) < self.styles:
             return np.stack([each[0], 1 - each[0]])
         stacked = np.stack(each)
         whole = stacked.sum(axis=0)

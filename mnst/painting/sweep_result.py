@@ -340,14 +340,26 @@ def _row(run: SweepRun | SweepFailure, pictures: Mapping[int, str]) -> dict[str,
         "seconds": round(last.seconds, 3),
         **{f"{name}_loss": value for name, value in last.losses.items()},
     }
+    row |= _sigma_columns(result.settings["sigma"])
     for k, start in enumerate(result.start_losses):
         row |= {
-            f"sigma_{k + 1}": result.settings["sigma"][k],
             f"start_loss_{k + 1}": start,
             f"final_loss_{k + 1}": result.final_losses[k],
             f"relative_improvement_{k + 1}": result.relative_improvement[k],
         }
     return row
+
+
+def _sigma_columns(sigma: Any) -> dict[str, Any]:
+    """Returns the sigma of each style; by the names of layers or groups, where it has some."""
+    named = (
+        {f"_{name}": of for name, of in sigma.items()} if isinstance(sigma, dict) else {"": sigma}
+    )
+    return {
+        f"sigma{name}_{k}": value
+        for name, of in named.items()
+        for k, value in enumerate(np.transpose(of).tolist(), start=1)
+    }
 
 
 def _gamma_columns(

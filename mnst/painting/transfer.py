@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,8 @@ class StyleTransfer:
         start, init = self._start(init, options["seed"], stages[0])
         settings = {
             "mnst": __version__,
-            "gamma": mixture.settings(),
-            "sigma": _plain(mix.sigma),
+            "gamma": mixture.settings(recipe.groups),
+            "sigma": _plain(mix.sigma, recipe.groups),
             "strength": recipe.strength,
             "recipe": recipe.as_dict(),
             "init": init,
@@ -332,10 +332,11 @@ class StyleTransfer:
         return lines
 
 
-def _plain(sigma: InLayers) -> Any:
+def _plain(sigma: InLayers, groups: Mapping[str, Sequence[str]]) -> Any:
     """Returns a sigma as JSON holds it."""
     if isinstance(sigma, Mapping):
-        return {layer: np.asarray(of).tolist() for layer, of in sigma.items()}
+        listed = {layer: np.asarray(of).tolist() for layer, of in sigma.items()}
+        return mixing.in_short(listed, groups)
     return list(sigma)
 
 
