@@ -51,9 +51,7 @@ class Zones(NamedTuple):
 
     @property
     def areas(self) -> np.ndarray:
-        """The share of the layer's positions that each zone has, float64 [Z]; in sum what is
-        painted.
-        """
+        """Each zone's share of the layer's positions, float64 [Z]; in sum what is painted."""
         of_levels = np.bincount(
             self.labels.ravel(), self.weights.ravel(), minlength=self.levels.shape[1]
         )

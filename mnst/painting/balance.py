@@ -35,7 +35,7 @@ def closed_form_sigma(
     Raises:
         ValueError: If the styles have regions of their own, or a style's loss is 0 at the start.
     """
-    if mix.regions is not None and len(mix.regions.styles) > 1:
+    if _apart(mix):
         raise ValueError(
             "sigma 'auto' and the closed form are for styles that share a region, but these have "
             "style_masks: give a number for each"
@@ -81,7 +81,7 @@ def losses_of_groups(
     Returns:
         By group, K numbers each: "start", the losses of the photo; "final", those of the picture;
         and "predicted", those of a picture that meets what is aimed at in every zone, if the term
-        has distances. The groups' losses sum up to the style's. Nothing, for a term whose layers
+        has distances and the styles have no regions of their own. The groups' losses sum up to the style's. Nothing, for a term whose layers
         can't be told apart.
     """
     found: dict[str, dict[str, list[float]]] = {}
@@ -95,7 +95,7 @@ def losses_of_groups(
             "start": _losses(part, photo, styles, mix, photo),
             "final": _losses(part, picture, styles, mix, photo),
         }
-        if type(term).distances is not Term.distances:
+        if type(term).distances is not Term.distances and not _apart(mix):
             found[group]["predicted"] = _predicted(term, layers, photo, styles, mix)
     return found
 
@@ -118,6 +118,11 @@ def narrowed(term: Term, layers: Iterable[str]) -> Term:
 
 def _has_layers(term: Term) -> bool:
     return any(field.name == "layers" for field in dataclasses.fields(term))
+
+
+def _apart(mix: Mix) -> bool:
+    """Whether the styles have regions of their own, and so no mean."""
+    return mix.regions is not None and len(mix.regions.styles) > 1
 
 
 def _losses(term: Term, seen: Seen, styles: Nest, mix: Mix, photo: Seen) -> list[float]:
