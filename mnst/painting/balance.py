@@ -81,8 +81,8 @@ def losses_of_groups(
     Returns:
         By group, K numbers each: "start", the losses of the photo; "final", those of the picture;
         and "predicted", those of a picture that meets what is aimed at in every zone, if the term
-        has distances and the styles have no regions of their own. The groups' losses sum up to the style's. Nothing, for a term whose layers
-        can't be told apart.
+        has distances and the styles have no regions of their own. The groups' losses sum up to the
+        style's. Nothing, for a term whose layers can't be told apart.
     """
     found: dict[str, dict[str, list[float]]] = {}
     if not _has_layers(term):
