@@ -436,7 +436,11 @@ def test_interrupt_keeps_the_picture_so_far_beside_a_finished_one(pictures, clea
                 if line.startswith("step "):
                     process.send_signal(signal.SIGINT)
                     break
-            stdout, stderr = process.communicate(timeout=30)
+            try:
+                stdout, stderr = process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:  # lost in a callback of the garbage collector
+                process.send_signal(signal.SIGINT)
+                stdout, stderr = process.communicate(timeout=30)
         finally:
             process.kill()
     assert process.returncode == 130

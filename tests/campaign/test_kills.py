@@ -69,8 +69,18 @@ def start(code, *arguments):
 
 
 def kill(process, signum):
+    """Ends a process; Ctrl-C is pressed again where the first was lost.
+
+    Python ignores what is raised in a callback of its garbage collector, such as JAX has, and a
+    KeyboardInterrupt may fall there.
+    """
     process.send_signal(signum)
-    code = process.wait(60)
+    try:
+        code = process.wait(30)
+    except subprocess.TimeoutExpired:
+        assert signum == signal.SIGINT
+        process.send_signal(signum)
+        code = process.wait(30)
     process.stdout.close()
     return code
 
