@@ -436,11 +436,7 @@ def test_interrupt_keeps_the_picture_so_far_beside_a_finished_one(pictures, clea
                 if line.startswith("step "):
                     process.send_signal(signal.SIGINT)
                     break
-            try:
-                stdout, stderr = process.communicate(timeout=30)
-            except subprocess.TimeoutExpired:  # lost in a callback of the garbage collector
-                process.send_signal(signal.SIGINT)
-                stdout, stderr = process.communicate(timeout=30)
+            stdout, stderr = process.communicate(timeout=30)
         finally:
             process.kill()
     assert process.returncode == 130
