@@ -74,15 +74,16 @@ def kill(process, signum):
     Python ignores what is raised in a callback of its garbage collector, such as JAX has, and a
     KeyboardInterrupt may fall there.
     """
-    process.send_signal(signum)
-    try:
-        code = process.wait(30)
-    except subprocess.TimeoutExpired:
-        assert signum == signal.SIGINT
+    with process:
         process.send_signal(signum)
-        code = process.wait(30)
-    process.stdout.close()
-    return code
+        try:
+            return process.wait(30)
+        except subprocess.TimeoutExpired:
+            assert signum == signal.SIGINT
+            process.send_signal(signum)
+            return process.wait(30)
+        finally:
+            process.kill()  # where none of it helped, or it would paint on beside other tests
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif", ".gif", ".mp4"])
