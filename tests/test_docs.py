@@ -18,6 +18,7 @@ import pytest
 import mnst
 from mnst import cli, paintings
 from mnst.networks import distillation, get_backbone
+from mnst.painting import crossfades
 from mnst.paintings import dots, glass, ink, swirls
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,7 @@ PAGES = sorted(
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
     if path.name != "CHANGELOG.md"
 )
-MOST_STEPS = 2
+MOST_STEPS, MOST_FRAMES = 2, 4
 NOT_RUN = re.compile(r"<!-- not run: (.{10,}) -->")
 
 
@@ -65,8 +66,9 @@ def drawn():
 def scratch(tmp_path, monkeypatch, random_weights, drawn):
     """A folder with the pictures that the pages name, and all that takes long made short.
 
-    Pictures have 32 pixels, VGG19's weights are random, and no run has more than two steps. DeepLab
-    and the training of a student, which have tests of their own, have stand-ins.
+    Pictures have 32 pixels, VGG19's weights are random, no run has more than two steps, and no
+    crossfade more than four frames. DeepLab and the training of a student, which have tests of
+    their own, have stand-ins.
     """
     from mnst.backend import tf
 
@@ -104,12 +106,10 @@ def _distill(sources, *, folder, **options):
     return student
 
 
-_whole_crossfade = mnst.crossfade
-
-
-@functools.wraps(_whole_crossfade)
-def _crossfade(*given, frames=25, **options):
-    return _whole_crossfade(*given, frames=min(frames, 4), **options)
+@functools.wraps(crossfades.crossfade)
+def _crossfade(*given, frames=MOST_FRAMES, **options):
+    """Takes what `mnst.crossfade` takes, and paints a few frames of it."""
+    return crossfades.crossfade(*given, frames=min(frames, MOST_FRAMES), **options)
 
 
 def _make_brief(monkeypatch):
