@@ -133,6 +133,7 @@ class Trainer:
         evaluator: A `Whole`, or a `Tiled`, through which `extractor` measures pictures.
         style_evaluator: Measures styles: the same, or, of a seamless picture, one that mirrors
             them at their borders.
+        step_evaluator: Gives the steps their gradient: that of the surrogate, if there is one.
         image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
             is painted beneath them.
         optimizer: The recipe's, at work on the picture; see `mnst.optimizers.OptimizerState`.
@@ -185,7 +186,7 @@ class Trainer:
             # Whatever a style shows at its borders would be painted somewhere within the picture:
             # wrapped, it has seams, and zeros leave marks that no picture without borders can have.
             self.style_evaluator = Whole(with_borders(extractor, "mirror"), recipe)
-        self._of_steps = self.evaluator if surrogate is None else evaluate(surrogate)
+        self.step_evaluator = self.evaluator if surrogate is None else evaluate(surrogate)
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
         self.optimizer = recipe.optimizer.start(self.image)
         self._run: object = None  # the run that has the picture now
@@ -287,7 +288,7 @@ class Trainer:
             The picture before the step, and what was measured of it.
         """
         image = self._picture(targets)
-        objective, gradient, losses = self._of_steps.gradient(image, targets)
+        objective, gradient, losses = self.step_evaluator.gradient(image, targets)
         if targets.kept:
             gradient = (1.0 - targets.kept[1]) * gradient
         self._update(objective, gradient, tf.convert_to_tensor(comparable))
@@ -305,7 +306,7 @@ class Trainer:
         image = self._picture(targets)
         full, small = (
             evaluator.statistics(image, places=targets.places)
-            for evaluator in (self.evaluator, self._of_steps)
+            for evaluator in (self.evaluator, self.step_evaluator)
         )
         return corrected(targets, full, small, self.recipe)
 

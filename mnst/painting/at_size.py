@@ -36,6 +36,7 @@ class AtSize:
             list, so that each can be let go once it is measured.
 
     Attributes:
+        canvas: The same.
         trainer: The same.
         photo: What the network sees of the photo.
         styles: What the styles ask for, from `mnst.style_targets`.
@@ -44,7 +45,7 @@ class AtSize:
     def __init__(
         self, scene: Scene, canvas: Canvas, trainer: Trainer, pictures: list[np.ndarray]
     ) -> None:
-        self._scene, self._canvas = scene, canvas
+        self._scene, self.canvas = scene, canvas
         self._regions = scene.guided(canvas)
         self.trainer = trainer
         self.photo = self._seen(canvas.content, Places.of(self._regions))
@@ -66,7 +67,7 @@ class AtSize:
         positions = {
             layer: int(of) for seen in self.photo.values() for layer, of in seen.positions.items()
         }
-        gamma, zones = mixture.on(self._canvas, self._regions, positions)
+        gamma, zones = mixture.on(self.canvas, self._regions, positions)
         if not isinstance(sigma, str):
             return Mix(gamma, sigma, self._regions, zones)
         mix = Mix(gamma, (1.0,) * self._scene.styles, self._regions, zones)
@@ -85,16 +86,16 @@ class AtSize:
     def stage(self, recipe: Recipe, mix: Mix, steps: int) -> Stage:
         """Returns what a run does in this size, in so many steps."""
         targets, seamless = self.targets(recipe, mix), self._scene.seamless
-        return Stage(self.trainer, targets, steps, self._canvas.margin, seamless)
+        return Stage(self.trainer, targets, steps, self.canvas.margin, seamless)
 
     def targets(self, recipe: Recipe, mix: Mix) -> Targets:
         """Returns what a run is measured against in this size."""
-        pixels = self._canvas.content
+        pixels = self.canvas.content
         return make_targets(self.photo, self.styles, recipe, **mix._asdict(), pixels=pixels)
 
     def losses(self, image: Any, targets: Targets) -> dict[str, float]:
         """Returns all losses of a picture of this size, [1, H, W, 3], by name."""
-        seen = self._seen(self._canvas.margin.around(np.asarray(image)), targets.places)
+        seen = self._seen(self.canvas.margin.around(np.asarray(image)), targets.places)
         _, named = mixed_losses(seen, targets, self._scene.recipe)
         return {name: float(loss) for name, loss in named.items()}
 
@@ -107,7 +108,7 @@ class AtSize:
         self, image: Any, mix: Mix, groups: Mapping[str, Sequence[str]]
     ) -> dict[str, dict[str, list[float]]]:
         """Returns the style losses of groups of layers; see `balance.losses_of_groups`."""
-        shown = self._canvas.margin.around(np.asarray(image))
+        shown = self.canvas.margin.around(np.asarray(image))
         seen = self._seen(shown, Places.of(self._regions, mix.zones))["style"]
         term, styles = self._scene.recipe.style, self.styles["style"]
         return balance.losses_of_groups(term, groups, self._photo_in(mix), seen, styles, mix)
@@ -116,7 +117,7 @@ class AtSize:
         """Returns what the style's term sees of the photo, in zones if there are any."""
         if not mix.zones:
             return self.photo["style"]
-        return self._seen(self._canvas.content, Places.of(self._regions, mix.zones))["style"]
+        return self._seen(self.canvas.content, Places.of(self._regions, mix.zones))["style"]
 
     def _seen(self, shown: Any, places: Places) -> Statistics:
         """Returns what the losses know of a picture with what is painted around it."""

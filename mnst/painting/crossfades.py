@@ -49,7 +49,7 @@ class Crossfade:
         gammas: What each was painted with, as `stylize` takes it. Of two styles it is the share of
             style 1, a float or a picture, float32 [H, W]; of more those of all, a tuple of floats
             or float32 [K, H, W]. Where a station of the path has names, each is a dict of these.
-        relative_improvement: (RI_1, .., RI_K) of each.
+        relative_improvement: (RI_1, .., RI_K) of each; None, where it was not measured.
         steps: How many steps all of them took together.
         completed: False if it was ended early. The last frame then is as far as it got.
         alpha: How opaque all of them are, uint8 [H, W]: as the photo was. None is all of it.
@@ -57,7 +57,7 @@ class Crossfade:
 
     frames: tuple[np.ndarray, ...]
     gammas: tuple[Any, ...]
-    relative_improvement: tuple[tuple[float, ...], ...]
+    relative_improvement: tuple[tuple[float, ...], ...] | None
     steps: int
     completed: bool = True
     alpha: np.ndarray | None = None

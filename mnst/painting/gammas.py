@@ -108,19 +108,27 @@ def stations_of(path: Any, styles: int, recipe: Recipe, frames: int) -> list[Any
     Raises:
         ValueError: If there are fewer than two styles or stations, or one is no gamma.
     """
-    if styles < 2:
-        raise ValueError("a crossfade leads from style to style: give two or more")
-    if path is None:
-        return [*np.eye(styles)[::-1]]
-    if callable(path):
-        times = (k / (frames - 1) for k in range(frames))
-        named = {f"path({t:.4g})": path(t) for t in times}
-    else:
-        listed = check_list("path", path, "two gammas or more, as in [0, 1], or a function", 2)
-        named = {f"path[{k}]": each for k, each in enumerate(listed)}
+    named = stations_on(path, styles, frames)
     for name, each in named.items():
         Mixture.of(each, styles, recipe, name=name)
     return [*named.values()]
+
+
+def stations_on(path: Any, styles: int, frames: int) -> dict[str, Any]:
+    """Returns what a path leads through, by what errors call it, before it is checked.
+
+    Raises:
+        ValueError: If there are fewer than two styles or stations.
+    """
+    if styles < 2:
+        raise ValueError("a crossfade leads from style to style: give two or more")
+    if path is None:
+        path = [*np.eye(styles)[::-1]]
+    if callable(path):
+        times = (k / (frames - 1) for k in range(frames))
+        return {f"path({t:.4g})": path(t) for t in times}
+    listed = check_list("path", path, "two gammas or more, as in [0, 1], or a function", 2)
+    return {f"path[{k}]": each for k, each in enumerate(listed)}
 
 
 def brought_together(

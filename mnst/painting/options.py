@@ -162,13 +162,23 @@ class StepsOption(TypedDict, total=False):
     steps: Annotated[int | None, None]
 
 
-class LoopOptions(StepsOption, total=False):
-    """What a run is started and watched with, whatever it mixes.
+class StartOptions(TypedDict, total=False):
+    """What a run starts from.
 
     Attributes:
         init: What to start from: "content", "noise", or an image of the same proportions, from
             which it goes on in the full size alone. None is what the recipe says.
         seed: The seed of the noise, where a run starts from noise.
+    """
+
+    init: Annotated[Any, None]
+    seed: Annotated[int, 0]
+
+
+class WatchOptions(TypedDict, total=False):
+    """How something that takes a while shows itself.
+
+    Attributes:
         callback: Called with a `StepRecord` at the start and after every step. Raise StopIteration
             to end the run early.
         preview: Show the picture in the notebook, and refresh it in place after every so many
@@ -180,12 +190,14 @@ class LoopOptions(StepsOption, total=False):
             needs `pip install tensorboard`.
     """
 
-    init: Annotated[Any, None]
-    seed: Annotated[int, 0]
     callback: Annotated[Callable[[StepRecord], object] | None, None]
     preview: Annotated[int | None, None]
     progress: Annotated[bool, True]
     log_dir: Annotated[Path | None, None]
+
+
+class LoopOptions(StepsOption, StartOptions, WatchOptions, total=False):
+    """What a run is started and watched with, whatever it mixes."""
 
 
 class SigmaOption(TypedDict, total=False):
@@ -233,6 +245,10 @@ class CalibrateOptions(StrengthOption, SceneOptions, LoopOptions, total=False):
 
 class CrossfadeOptions(SigmaOption, StrengthOption, SceneOptions, LoopOptions, total=False):
     """What all frames of a crossfade are made with: gamma is what moves."""
+
+
+class LiveOptions(SigmaOption, SceneOptions, WatchOptions, total=False):
+    """What a live picture learns with: gamma and strength are what it learns."""
 
 
 class SweepOptions(

@@ -241,6 +241,15 @@ class Scene:
             "regions": [round(area, 4) for area in self.regions.areas.tolist()],
         }
 
+    @property
+    def network_named(self) -> str:
+        """Says which network measures, on what."""
+        through = "" if self.surrogate is None else f", {self.surrogate.backbone.name}"
+        return (
+            f"{self.weights.backbone.name} ({self.weights.origin}){through} on {self.device}, "
+            f"{self.precision}"
+        )
+
     def settings(self) -> dict[str, Any]:
         """Returns what is worth knowing of it later; no file names, which are private."""
         return {

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from mnst.images import on_white, write_atomically
 from mnst.objective.mixing import style_shares
 from mnst.painting.result import Result
 from mnst.recipes import Recipe
 from mnst.reporting.plots import axes, log_axis
+from mnst.reporting.sheets import contact_sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,24 +160,7 @@ class Sweep:
         cells += [("", None)] * (-len(cells) % columns)  # the runs begin a row
         runs = zip(self._labels(), self._all, strict=True)
         cells += [(label, pictures.get(run)) for label, run in runs]
-        line = max(14, width // 14)
-        font = ImageFont.load_default(line * 0.8)
-        gap = line // 2
-        size = (
-            columns * (width + gap) + gap,
-            math.ceil(len(cells) / columns) * (height + line + gap) + gap,
-        )
-        sheet = Image.new("RGB", size, "white")
-        draw = ImageDraw.Draw(sheet)
-        for place, (label, picture) in enumerate(cells):
-            x = gap + place % columns * (width + gap)
-            y = gap + place // columns * (height + line + gap)
-            draw.text((x, y), label, fill="black", font=font)
-            if picture is not None:
-                sheet.paste(picture, (x, y + line))
-            elif label:
-                draw.text((x, y + 2 * line), "failed", fill="red", font=font)
-        return sheet
+        return contact_sheet(cells, columns=columns, width=width)
 
     def plot_relative_improvement(self, ax: Axes | None = None) -> Axes:
         """Draws RI_k over gamma, and RI_1 / RI_2 as a grey dotted line (article, fig. 6 and 8).

@@ -59,6 +59,7 @@ class StyleTransfer:
     Attributes:
         scene: What was opened: pictures, regions, recipe, network, tiles; a
             `mnst.painting.scene.Scene`.
+        sizes: The scene in each of its sizes, coarse to fine; `mnst.painting.at_size.AtSize`.
         start_losses: L_style_k(c), the style losses of the content image, one per style.
 
     Raises:
@@ -85,11 +86,11 @@ class StyleTransfer:
             )
         self._running = threading.Lock()
         trainers = borrow_trainers(self, scene.trainer_kind, scene.make_trainers)
-        self._sizes = [
+        self.sizes = [
             AtSize(scene, canvas, trainer, pictures)
             for canvas, trainer in zip(scene.canvases, trainers, strict=True)
         ]
-        self._full = self._sizes[-1]
+        self._full = self.sizes[-1]
         self.start_losses = self._full.style_losses(scene.photo, self._full.even)
 
     @takes(RunOptions)
@@ -255,7 +256,7 @@ class StyleTransfer:
         """
         steps = (recipe.steps,) if in_full else self.scene.steps(recipe.steps)
         stages = []
-        for size, of_size in zip(self._sizes[-len(steps) :], steps, strict=True):
+        for size, of_size in zip(self.sizes[-len(steps) :], steps, strict=True):
             if of_size or size is self._full:
                 mix = size.mix(mixture, sigma)
                 stages.append((size, mix, of_size))
@@ -308,13 +309,11 @@ class StyleTransfer:
         """Returns what a run says of itself before its first step."""
         scene = self.scene
         height, width = scene.sides
-        through = "" if scene.surrogate is None else f", {scene.surrogate.backbone.name}"
         mixed = mixture.told(scene.recipe.groups)
         sizes = ", ".join(str(max(canvas.sides)) for canvas in scene.canvases[:-1])
         coarse = f", coarse to fine from {sizes}" if sizes else ""
         lines = [
-            f"mnst {__version__}: {scene.weights.backbone.name} ({scene.weights.origin}){through} "
-            f"on {scene.device}, {scene.precision}",
+            f"mnst {__version__}: {scene.network_named}",
             f"{width} x {height} pixels{', seamless' * scene.seamless}, {mixed}, {steps} steps"
             f"{coarse}",
         ]
