@@ -8,6 +8,9 @@ from .errors import WeightsError as WeightsError
 from .images import load_image as load_image
 from .images import read_settings as read_settings
 from .images import save_image as save_image
+from .learning.live import Live as Live
+from .learning.live import live as live
+from .learning.live import open_live as open_live
 from .masks.models import SegmentationModel as SegmentationModel
 from .masks.pixels import composite as composite
 from .masks.pixels import load_mask as load_mask

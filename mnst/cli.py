@@ -26,6 +26,9 @@ from mnst import __version__, figures, images, paintings
 from mnst.checks import check_folder, did_you_mean, shown
 from mnst.engine import devices
 from mnst.errors import LISTENER, WeightsError, one_line, tell
+from mnst.learning.controls import Controls
+from mnst.learning.files import check_file
+from mnst.learning.live import Live, live
 from mnst.masks import Classes
 from mnst.masks.models import find_model
 from mnst.masks.segmentation import Segmentation, check_feather, segment
@@ -164,6 +167,8 @@ _READ: dict[str, dict[str, Any]] = {
     "path": {"type": _gamma_or_picture, "nargs": "+", "metavar": "G"},
     "frames": {"type": int, "metavar": "N"},
     "steps_between": {"type": int, "metavar": "N"},
+    "seconds": {"type": float, "metavar": "S"},
+    "resume": {"metavar": "FILE"},
     "fit_crops": {"type": int, "metavar": "N"},
     "batch": {"type": int, "metavar": "N"},
     "side": {"type": int, "metavar": "PIXELS"},
@@ -257,6 +262,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(command, "where to write the animation: .gif, .webp, .mp4")
     _add_options(command, crossfade)
     command.set_defaults(run=_crossfade)
+
+    command = commands.add_parser(
+        "live", parents=[for_all], help="learn a photo and its styles, and animate the way between"
+    )
+    _add_pictures(command)
+    _add_output(command, "where to write the animation: .gif, .webp, .mp4")
+    command.add_argument(
+        "--save", metavar="FILE", help="keep what was learnt, to be opened and to go on: .npz"
+    )
+    _add_options(command, live)
+    _add_options(command, Live.crossfade, only=("frames", "strength"))
+    _add_options(command, crossfade, only=("path",))
+    command.set_defaults(run=_live)
 
     command = commands.add_parser(
         "plan", parents=[for_all], help="say what painting a photo would take"
@@ -506,6 +524,34 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
     ended = "" if faded.completed else ", ended early"
     _show(f"{written}: {len(faded.frames)} frames, {faded.steps} steps{ended}")
     return 0 if faded.completed else INTERRUPTED
+
+
+def _live(photo: str, styles: list[str], output: str, save: str | None, **options: Any) -> int:
+    check_animation(output)
+    if save is not None:
+        check_file(save)
+    if "size" in options:
+        images.check_fits(output, photo, options["size"])
+    named = ("path", "frames", "strength")
+    of_fade = {name: options.pop(name) for name in named if name in options}
+    # What is wrong with the way is not found after minutes of learning.
+    recipe = get_recipe(options.get("recipe", "fine"))
+    Controls.of(recipe, (1.0,) * len(styles)).way(**of_fade)
+    learning = live(photo, styles, **options)
+    learning.wait()
+    if save is not None:
+        learning.save(save, resumable=True)
+        _show(f"{save}: {Path(save).stat().st_size / 1e6:.1f} MB")
+    faded = learning.crossfade(**of_fade)
+    written = output if learning.completed else _partial(output)
+    faded.save(written)
+    ended = "" if learning.completed else ", ended early"
+    left = learning.history[-1].losses["left"]
+    _show(
+        f"{written}: {len(faded.frames)} frames, learnt in {learning.steps} steps{ended}, "
+        f"{left:.1%} of the photo's loss is left"
+    )
+    return 0 if learning.completed else INTERRUPTED
 
 
 def _segment(photo: str, keep: Classes | None, output: str | None, **options: Any) -> int:

@@ -249,6 +249,38 @@ def test_crossfade_refuses_a_name_before_it_paints(pictures, capfd):
 
 
 @pytest.mark.slow
+def test_live_writes_an_animation_and_what_it_learnt(pictures, brief, capfd):
+    brief = [*brief, "-o", "fade.gif", "--recipe", "article", "--save", "live.npz", "--size", "32"]
+    given = [*brief, "--frames", "3", "--path", "colour=1,form=0", "0"]
+    assert main(["live", *pictures, *given]) == 0
+    size, fade = capfd.readouterr().out.splitlines()
+    assert re.fullmatch(r"live\.npz: \d\.\d MB", size)
+    said = r"fade\.gif: 3 frames, learnt in 2 steps, \d+\.\d% of the photo's loss is left"
+    assert re.fullmatch(said, fade)
+    with Image.open("fade.gif") as image:
+        assert image.n_frames == 4
+    assert mnst.open_live("live.npz").steps == 2
+    more = ["--steps", "3", "--resume", "live.npz"]
+    assert main(["live", *pictures, *brief, *more]) == 0
+    assert "learnt in 3 steps" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["-o", "fade.avi"], "must end in one of .gif, .webp, .mp4"),
+        (["-o", "fade.gif", "--save", "live.h5"], "must end in .npz"),
+        (["-o", "fade.gif", "--path", "0", "2"], "path[1] is 2"),
+        (["-o", "fade.gif", "--path", "0", "radial"], "path[1] is 'radial': give numbers"),
+        (["-o", "fade.gif", "--strength", "0.5", "--recipe", "article"], "the recipe has none"),
+        (["-o", "fade.gif", "--resume", "none.npz"], "none.npz: there is no such file"),
+    ],
+)
+def test_live_refuses_before_it_learns(refused, given, said):
+    assert said in refused("live", "photo.png", "a.png", "b.png", *given)
+
+
+@pytest.mark.slow
 def test_figures_draws_and_prints_claims(pictures, random_weights, monkeypatch, capfd):
     monkeypatch.setenv("MNST_VGG19_WEIGHTS", str(random_weights))
     given = ["--recipe", "article,steps=1", "--folder", "drawn", "--no-progress"]

@@ -92,6 +92,7 @@ def scratch(tmp_path, monkeypatch, random_weights, drawn):
     for module in (mnst, cli):
         monkeypatch.setattr(module, "distill", _distill)
         monkeypatch.setattr(module, "crossfade", _crossfade)
+        monkeypatch.setattr(module, "live", _live)
     yield
     tf.config.run_functions_eagerly(False)
 
@@ -110,6 +111,14 @@ def _distill(sources, *, folder, **options):
 def _crossfade(*given, frames=MOST_FRAMES, **options):
     """Takes what `mnst.crossfade` takes, and paints a few frames of it."""
     return crossfades.crossfade(*given, frames=min(frames, MOST_FRAMES), **options)
+
+
+_whole_live = mnst.live
+
+
+@functools.wraps(_whole_live)
+def _live(*given, steps=MOST_STEPS, size=32, **options):
+    return _whole_live(*given, steps=min(steps, MOST_STEPS), size=min(size, 32), **options)
 
 
 def _make_brief(monkeypatch):

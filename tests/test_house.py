@@ -24,6 +24,7 @@ ROOMS = (
     "masks",
     "maps",
     "painting",
+    "learning",
     "paintings",
     "figures",
     "studio",

@@ -24,7 +24,8 @@ from mnst.painting.signatures import described
 
 SCENE = {"recipe", "size", "backbone", "weights", "precision", "memory"}
 MASKS = {*("style_size", "colours", "keep", "only", "mask", "style_masks", "localize", "seamless")}
-LOOP = {"steps", "init", "seed", "callback", "preview", "progress", "log_dir"}
+WATCH = {"callback", "preview", "progress", "log_dir"}
+LOOP = WATCH | {"steps", "init", "seed"}
 
 # Each function's options, and the keywords of its own.
 TAKES = {
@@ -37,6 +38,10 @@ TAKES = {
     mnst.sweep: (
         SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"},
         {"alpha_beta", "folder", "executor"},
+    ),
+    mnst.live: (
+        SCENE | MASKS | WATCH | {"sigma"},
+        {"steps", "seconds", "seed", "resume"},
     ),
     mnst.plan: (SCENE | MASKS | {"steps"}, set()),
     mnst.StyleTransfer: (SCENE | MASKS, set()),
@@ -73,6 +78,7 @@ DEFAULTS = {
     "log_dir": None,
 }
 OTHER_DEFAULTS = {
+    mnst.live: {"size": 384},  # what two minutes are enough for
     mnst.StyleTransfer.run: {"recipe": None},  # the scene's
     # Thirty runs are for figures, whose pictures are small, and each source has its own recipe.
     figures.article: {"size": 256, "recipe": "article"},
@@ -134,6 +140,7 @@ NO_SUCH = {
     mnst.calibrate: ("gamma", ""),  # which is what it looks for
     mnst.crossfade: ("step_between", "; did you mean 'steps_between'?"),
     mnst.sweep: ("alpha_betas", "; did you mean 'alpha_beta'?"),
+    mnst.live: ("seconds_", "; did you mean 'seconds'?"),
     mnst.plan: ("seed", ""),  # which makes no difference
     mnst.StyleTransfer: ("style_mask", "; did you mean 'style_masks'?"),
     mnst.StyleTransfer.run: ("logdir", "; did you mean 'log_dir'?"),
@@ -162,13 +169,17 @@ COMMANDS = {
     "calibrate": mnst.calibrate,
     "sweep": mnst.sweep,
     "crossfade": mnst.crossfade,
+    "live": mnst.live,
     "plan": mnst.plan,
     "distill": mnst.distill,
     "segment": mnst.segment,
 }
 ONLY_IN_PYTHON = {"callback", "executor", "preview", "style_masks", "widths"}
 OF_ALL = ("help", "output", "traceback")
-OWN_OF_COMMANDS = {"segment": {"keep", "invert", "feather"}}  # of the mask that it writes
+OWN_OF_COMMANDS = {
+    "segment": {"keep", "invert", "feather"},  # of the mask that it writes
+    "live": {"save", "path", "frames", "strength"},  # of what it writes
+}
 SAID_OF_COMMANDS = {("sweep", "gamma")}  # how a list of lists is written
 
 

@@ -22,6 +22,7 @@ import mnst
 from mnst import images
 from mnst.engine.trainer import StepRecord
 from mnst.figures._common import save_figures
+from mnst.learning import files
 from mnst.masks.segmentation import Segmentation
 from mnst.networks.lite import write_lite
 from mnst.painting.crossfades import Crossfade
@@ -75,6 +76,7 @@ SAVES = {
     "fade.webp": lambda place: crossfade().save(place),
     "table.csv": lambda place: sweep().save_csv(place),
     "table.json": lambda place: sweep().save_json(place),
+    "live.npz": lambda place: files.write(place, {"a": np.zeros(9999)}, {"b": 1}),
     "network.npz": lambda place: write_lite(place, {"a": None}, {"b": np.zeros(9999)}),
     "figure.png": as_figure,
     "plot.png": as_plot,

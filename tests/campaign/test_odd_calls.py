@@ -74,6 +74,8 @@ CALLS = {
     mnst.calibrate: OF_PAINTING,
     mnst.crossfade: OF_PAINTING,
     mnst.sweep: OF_PAINTING,
+    mnst.live: OF_PAINTING,
+    mnst.open_live: {"path": "live.npz"},
     mnst.plan: OF_PAINTING,
     mnst.StyleTransfer: OF_PAINTING,
     figures.article: OF_PAINTING,
@@ -111,12 +113,15 @@ RIGHT = {
     ("alpha", "half"), ("beta", "half"), ("learning_rate", "half"), ("total_variation", "half"),
     ("gamma", "half"), ("tolerance", "half"), ("ratio", "half"),
     ("strength", "half"), ("style_size", "half"), ("smooth", "half"), ("reach", "half"),
-    ("feather", "half"),
+    ("feather", "half"), ("seconds", "half"),
     ("folder", "lines"), ("folder", "long"), ("folder", "surrogate"),
     ("log_dir", "lines"), ("log_dir", "surrogate"),
 }  # fmt: skip
 RIGHT |= {("content_layers", "dict")}
-FREE = {(mnst.load_mask, "name"), (mnst.SegmentationModel, "license")}  # are shown, and no more
+FREE = {
+    (mnst.load_mask, "name"), (mnst.SegmentationModel, "license"),  # are shown, and no more
+    (mnst.open_live, "photo"),  # is read where it is asked for in a larger size
+}  # fmt: skip
 
 # What messages say in place of a name.
 SAID = {"styles": "style", "layers": "layer", "photo": "photo|image", "sources": "source"}

@@ -86,6 +86,7 @@ WHOLE = {
     "calibrate": PICTURES,
     "sweep": [*PICTURES, "--folder=runs"],
     "crossfade": [*PICTURES, "--output=fade.gif"],
+    "live": [*PICTURES, "--output=fade.gif"],
     "plan": PICTURES,
     "segment": ["photo.png", "--keep=person", "--output=out.png"],
     "figures": ["article", *PICTURES],
@@ -217,6 +218,9 @@ RIGHT = {
     "--output": lambda text: text.endswith((".png", ".gif")) and text != ".png",
     "--precision": {"auto"}.__contains__,
     "--recipe": {"article", "article,steps=\u0663"}.__contains__,
+    "--resume": set().__contains__,
+    "--save": set().__contains__,
+    "--seconds": lambda text: is_number(text, 1e-320),
     "--sigma": {"auto", "0.5,0.5"}.__contains__,
     "--strength": lambda text: is_number(text, most=1),
     "--style-size": lambda text: text == "0.5,0.5" or is_number(text, 0.05, 20),
@@ -275,7 +279,16 @@ def test_odd_arguments_that_no_switch_takes(run, tried, command):
         *([*whole, f"{option}s"] for option in known if len(option) > 2),
         *([*whole[:keep]] for keep in range(min(1, len(whole)))),
     ]
-    if command not in ("stylize", "calibrate", "sweep", "crossfade", "plan", "distill", "figures"):
+    if command not in (
+        "stylize",
+        "calibrate",
+        "sweep",
+        "crossfade",
+        "live",
+        "plan",
+        "distill",
+        "figures",
+    ):
         lines.append([*whole, "one", "more"])
     wrong = []
     for line in lines:
