@@ -73,6 +73,24 @@ def paths(backbone: str) -> Image.Image:
     return Image.fromarray(np.concatenate(rows[:-1]))
 
 
+def live(backbone: str) -> Image.Image:
+    """Live: five gammas; below colour and form apart, and three strengths."""
+    learnt = mnst.live(skimage.data.coffee(), [swirls(), ink()], sigma="auto", **_small(backbone))
+    learnt.wait()
+    apart = ({"colour": 1, "form": 0}, {"colour": 0, "form": 1})
+    rows = [
+        _row([learnt.paint(gamma) for gamma in (0, 0.25, 0.5, 0.75, 1)]),
+        _row(
+            [
+                *(learnt.paint(gamma) for gamma in apart),
+                *(learnt.paint(0.5, strength=strength) for strength in (0.2, 0.6, 0.9)),
+            ]
+        ),
+    ]
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    return Image.fromarray(np.concatenate([rows[0], gap, rows[1]]))
+
+
 def curves() -> Figure:
     """Relative improvement over gamma, without sigma and with it."""
     runs = Path(__file__).parent.parent / "notebooks" / "runs" / "hopper"
@@ -188,7 +206,7 @@ GALLERY: dict[str, Callable[[str], Image.Image]] = {
 
 
 # Those that a backbone paints, by their files' names.
-PAINTED = {**GALLERY, "crossed": crossed, "paths": paths}
+PAINTED = {**GALLERY, "crossed": crossed, "paths": paths, "live": live}
 
 
 def main() -> None:
