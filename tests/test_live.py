@@ -196,6 +196,7 @@ def test_any_number_of_styles(learnt, count):
 # Interrupted
 
 
+@pytest.mark.slow
 def test_the_same_seed_learns_the_same(learnt, tmp_path):
     assert learnt_the_same(learnt(recipe=FINE), learnt(recipe=FINE), tmp_path)
     assert not learnt_the_same(learnt(recipe=FINE), learnt(recipe=FINE, seed=1), tmp_path)
@@ -215,6 +216,7 @@ def test_what_goes_on_learns_the_same(learnt, tmp_path):
     assert learnt_the_same(whole, parts, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -261,6 +263,7 @@ def test_seconds_are_enough(given):
     assert 0 < live.steps < 10**6
 
 
+@pytest.mark.slow
 def test_it_ends_when_it_gains_no_more(learnt):
     """The photo is its only style: there is nothing to learn."""
     with pytest.warns(UserWarning, match="only style"):
@@ -386,6 +389,7 @@ def test_a_damaged_file_is_refused(live, tmp_path, how):
         mnst.open_live(path)
 
 
+@pytest.mark.slow
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path):
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
@@ -476,6 +480,7 @@ def test_transparency_is_kept(learnt, tmp_path):
     assert np.array_equal(mnst.open_live(tmp_path / "live.npz").paint(), picture)
 
 
+@pytest.mark.slow
 def test_a_seamless_picture_stays_one(learnt):
     live = learnt(12, photo=np.tile(PHOTO, (2, 2, 1)), seamless=True)
     rows, columns = live.paint().shape[:2]
