@@ -17,6 +17,7 @@ import pytest
 
 import mnst
 from mnst import cli, paintings
+from mnst.learning import live as live_module
 from mnst.networks import distillation, get_backbone
 from mnst.painting import crossfades
 from mnst.paintings import dots, glass, ink, swirls
@@ -113,12 +114,10 @@ def _crossfade(*given, frames=MOST_FRAMES, **options):
     return crossfades.crossfade(*given, frames=min(frames, MOST_FRAMES), **options)
 
 
-_whole_live = mnst.live
-
-
-@functools.wraps(_whole_live)
+@functools.wraps(live_module.live)
 def _live(*given, steps=MOST_STEPS, size=32, **options):
-    return _whole_live(*given, steps=min(steps, MOST_STEPS), size=min(size, 32), **options)
+    """Takes what `mnst.live` takes, and learns for a few steps in a small size."""
+    return live_module.live(*given, steps=min(steps, MOST_STEPS), size=min(size, 32), **options)
 
 
 def _make_brief(monkeypatch):

@@ -146,7 +146,7 @@ def test_a_position_is_the_weights_of_the_styles_and_the_strength():
 def test_positions_are_drawn_everywhere(styles):
     controls = Controls(("colour", "form"), (1.0,) * styles, 0.6)
     random = np.random.default_rng(0)
-    drawn = [controls.drawn(random) for _ in range(400)]
+    drawn = [controls.drawn(number, random) for number in range(1000, 1400)]
     shares = np.array([[*position.shares.values()] for position in drawn])
     np.testing.assert_allclose(shares.sum(axis=2), 1)
     at_ends = (shares.max(axis=2) == 1).mean()
@@ -157,6 +157,18 @@ def test_positions_are_drawn_everywhere(styles):
     assert 0.6 < (strengths == 0.6).mean() < 0.8
     assert strengths.min() < 0.1
     assert strengths.max() > 0.9
+
+
+@pytest.mark.parametrize("styles", [1, 2, 3])
+def test_the_first_positions_are_those_that_are_seen_first(styles):
+    controls = Controls(("colour", "form"), (1.0,) * styles, 0.6)
+    random = np.random.default_rng(0)
+    drawn = [controls.drawn(number, random) for number in range(4 * styles**2)]
+    shares = np.array([[*position.shares.values()] for position in drawn])
+    assert (shares[:, 0] == shares[:, 1]).all()
+    assert {position.strength for position in drawn} == {0.6}
+    ends = [row.argmax() for row in shares[:, 0] if row.max() > 0.9999]
+    assert np.bincount(ends).tolist() == [4] * styles
 
 
 # What it learns

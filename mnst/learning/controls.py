@@ -13,6 +13,8 @@ from mnst.objective.mixing import Shares, by_layer, in_short, style_shares, styl
 from mnst.painting.gammas import along, plain, stations_on
 from mnst.recipes import Recipe
 
+_PLAIN = 120  # how many positions are drawn before crossfaders part and strength moves
+
 
 class Position(NamedTuple):
     """Where the controls stand.
@@ -137,25 +139,44 @@ class Controls:
         strength = [] if position.strength is None else [2 * position.strength - 1]
         return np.concatenate([weights.ravel(), strength]).astype(np.float32)
 
-    def drawn(self, random: np.random.Generator) -> Position:
+    def drawn(self, number: int, random: np.random.Generator) -> Position:
         """Returns a position to learn from.
 
-        In half of them all crossfaders stand alike, and strength as it does by itself: there they
-        will be most of the time. Of the styles one to all take part, each number as often; so the
-        ends, which are furthest from all else, are met as often as all that lies between.
+        At first all crossfaders stand alike, and strength as it does by itself: who has had few
+        steps needs most what is seen first. Later that is so in half of them.
+
+        Args:
+            number: How many were drawn before.
+            random: What draws.
         """
-        apart, strength = random.uniform(size=2) < [0.35, 0.3]
-        shares = self._drawn_shares(random)
-        each = {name: self._drawn_shares(random) if apart else shares for name in self.crossfaders}
+        apart, strength = (random.uniform(size=2) < [0.35, 0.3]) & (number >= _PLAIN)
+        if apart:
+            each = {name: self._drawn_shares(random) for name in self.crossfaders}
+        else:
+            each = dict.fromkeys(self.crossfaders, self._shares_in_turn(number, random))
         if self.strength is None or not strength:
             return Position(each, self.strength)
         return Position(each, float(random.uniform()))
 
     def _drawn_shares(self, random: np.random.Generator) -> Shares:
+        """Draws shares of one style to all of them, each number of styles as often."""
         count = random.integers(1, self.styles, endpoint=True)
+        return self._mixed(random.choice(self.styles, count, replace=False), random)
+
+    def _shares_in_turn(self, number: int, random: np.random.Generator) -> Shares:
+        """Draws the same, but of one style, of two and so on in turn, and the ends in turn.
+
+        The ends are furthest from all else. Left to chance, one of them may not be met for so long
+        that what was learnt of it is lost.
+        """
+        turn, others = divmod(number, self.styles)
+        if not others:
+            return self._mixed(np.array([turn % self.styles]), random)
+        return self._mixed(random.choice(self.styles, 1 + others, replace=False), random)
+
+    def _mixed(self, chosen: np.ndarray, random: np.random.Generator) -> Shares:
         shares = np.zeros(self.styles)
-        chosen = random.choice(self.styles, count, replace=False)
-        shares[chosen] = random.dirichlet(np.ones(count))
+        shares[chosen] = random.dirichlet(np.ones(len(chosen)))
         return tuple(shares.tolist())
 
     @property

@@ -30,7 +30,7 @@ from mnst.painting.transfer import StyleTransfer
 BETWEEN_LOOKS = 50
 """How many steps there are between two looks at how far the network is."""
 
-_COARSE = 20  # steps in each size but the last
+_COARSE = 30  # steps in each size but the last
 _RATE = 0.01  # in the coarse sizes
 _HALVED_IN = 150  # steps in the last size, after which they are half as large
 # What is shown is a mean over so much of the steps in the last size: each step serves one position,
@@ -151,7 +151,7 @@ class Learner:
         began = time.perf_counter()
         size, rate, fresh = self._of_step(self.step)
         random = np.random.default_rng([self._seed, self.step])
-        position = self._controls.drawn(random)
+        position = self._controls.drawn(self.step, random)
         total = float(
             size.teach(
                 tf.constant(self._controls.vector(position)),

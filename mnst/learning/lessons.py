@@ -12,6 +12,8 @@ from mnst.engine.trainer import StepRecord
 from mnst.learning.learner import Learner
 from mnst.reporting.progress import watch
 
+_SHARED_AFTER = 2.0  # seconds; it takes as long as a quarter of a step
+
 
 class Lessons:
     """Lets a learner learn, while others do something else.
@@ -21,7 +23,9 @@ class Lessons:
         heading: Gives the lines that say what runs on what.
         settings: What it learns with, for logs.
         options: `progress`, `log_dir`, `preview` and `callback`; see `mnst.reporting.progress`.
-        looked: Called with every record; returns it as it is to be shown, with a picture.
+        learnt: Called every other second with the step, that others may see what is learnt.
+        looked: Called with every record, after `learnt`; returns it as it is to be shown, with a
+            picture.
 
     Attributes:
         learner: The same.
@@ -34,11 +38,12 @@ class Lessons:
         heading: Callable[[int], list[str]],
         settings: Mapping[str, Any],
         options: Mapping[str, Any],
+        learnt: Callable[[int], None],
         looked: Callable[[StepRecord], StepRecord],
     ) -> None:
         self.learner, self.completed = learner, False
         self._heading, self._settings, self._options = heading, settings, options
-        self._looked = looked
+        self._learnt, self._looked = learnt, looked
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -95,12 +100,16 @@ class Lessons:
             atexit.unregister(self.stop)
 
     def _learn(self, steps: int, seconds: float | None) -> None:
-        until = None if seconds is None else time.monotonic() + seconds
+        began = shared = time.monotonic()
         with watch(lambda: self._heading(steps), steps, self._settings, self._options) as show:
             for record in self.learner.learn(steps):
-                over = until is not None and time.monotonic() >= until
+                now = time.monotonic()
+                over = seconds is not None and now - began >= seconds
                 if record is None and (over or self._stopping.is_set()):
                     record = self.learner.look()  # so that what it has come to is known
+                if record is not None or now - shared >= _SHARED_AFTER:
+                    self._learnt(self.learner.step)
+                    shared = now
                 if record is not None:
                     show(self._looked(record))
                 if self._stopping.is_set():

@@ -49,8 +49,8 @@ class Live:
     """A photo and its styles, painted at once wherever the controls stand.
 
     `mnst.live` makes one that learns, `mnst.open_live` one that was kept. It may be asked for
-    pictures from the beginning, and while it learns: it paints with what it knew when it last
-    looked how far it is.
+    pictures from the beginning, and while it learns: it paints with what it knew some two seconds
+    before, all frames of a crossfade with the same.
 
     Attributes:
         settings: What it learns from and with. `save` puts it into the file.
@@ -75,7 +75,7 @@ class Live:
         self._controls, self._ground = controls, ground
         self._sized = functools.lru_cache(maxsize=4)(ground.sized)
         self._lessons: Lessons | None = None
-        self._painting = threading.Lock()  # whoever paints, or changes what is painted with
+        self._painting = threading.RLock()  # whoever paints, or changes what is painted with
 
     def __repr__(self) -> str:
         height, width = self._ground.sides
@@ -147,13 +147,14 @@ class Live:
         """
         way, ground = self._controls.way(path, frames, strength), self._ground_in(size)
         vectors = [self._controls.vector(position) for _, position in way]
-        return Crossfade(
-            frames=tuple(self._painted(vector, ground)[..., :3] for vector in vectors),
-            gammas=tuple(gamma for gamma, _ in way),
-            relative_improvement=None,
-            steps=self.steps,
-            alpha=ground.alpha,
-        )
+        with self._painting:
+            return Crossfade(
+                frames=tuple(self._painted(vector, ground)[..., :3] for vector in vectors),
+                gammas=tuple(gamma for gamma, _ in way),
+                relative_improvement=None,
+                steps=self.steps,
+                alpha=ground.alpha,
+            )
 
     def grid(
         self,
@@ -172,10 +173,11 @@ class Live:
         Raises:
             ValueError: If a list is empty, or a gamma is out of range.
         """
-        cells = [
-            (gamma_in_words(each, str), self._fitted(each, strength, width))
-            for each in crossed(gamma)
-        ]
+        with self._painting:
+            cells = [
+                (gamma_in_words(each, str), self._fitted(each, strength, width))
+                for each in crossed(gamma)
+            ]
         return contact_sheet(cells, columns=len(next(iter(gamma.values()))), width=width)
 
     def _fitted(self, gamma: Any, strength: float | None, width: int) -> Image.Image:
@@ -271,15 +273,19 @@ class Live:
         return self._lessons
 
     def _take_lessons(self, learner: Learner, options: Mapping[str, Any]) -> None:
-        self._lessons = Lessons(learner, self._heading, self.settings, options, self._looked)
+        self._lessons = Lessons(
+            learner, self._heading, self.settings, options, self._share, self._looked
+        )
 
-    def _looked(self, record: StepRecord) -> StepRecord:
-        """Paints from now on with what is learnt; returns the record with a picture."""
+    def _share(self, step: int) -> None:
+        """Paints from now on with what is learnt."""
         assert self._lessons is not None
         learnt = self._lessons.learner.shown.as_arrays()
         with self._painting:
             self._network.assign({name: _kept(values) for name, values in learnt.items()})
-            self.settings["steps"] = record.step
+            self.settings["steps"] = step
+
+    def _looked(self, record: StepRecord) -> StepRecord:
         return record.with_image(self.paint()[np.newaxis, ..., :3])
 
     def _heading(self, steps: int) -> list[str]:
