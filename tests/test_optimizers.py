@@ -244,3 +244,48 @@ def test_beginning_afresh_forgets(rng):
     assert paint() == first
     optimizer.begin(8)
     assert paint() != first
+
+
+def compiled(optimizer):
+    """Its step as the loop takes it."""
+    step = tf.function(lambda *given: optimizer.update(*given))
+    return lambda loss, gradient: step(
+        tf.constant(loss, tf.float32), tf.constant(gradient, tf.float32), tf.constant(True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "steps"),
+    [
+        (Adam(), 5),
+        (Adam(frequency_floor=0.01, decay_steps=3), 5),
+        (LBFGS(pairs=3), 1),
+        (LBFGS(pairs=3), 7),
+    ],
+)
+def test_one_that_is_given_the_variables_of_another_takes_the_same_steps(rng, optimizer, steps):
+    """To the last bit, also where it has painted something else before."""
+    measure = quadratic(rng, 30)
+    image, first = start(128, optimizer)
+    step = compiled(first)
+    for _ in range(steps):
+        step(*measure(image.numpy())[:2])
+    kept = {name: np.array(variable) for name, variable in first.variables.items()}
+    before = image.numpy()
+    expected = []
+    for _ in range(5):
+        step(*measure(image.numpy())[:2])
+        expected.append(image.numpy())
+    again, second = start(20, optimizer)
+    step = compiled(second)
+    for _ in range(4):
+        step(*quadratic(np.random.default_rng(1), 9)(again.numpy())[:2])
+    again.assign(before)
+    assert second.variables.keys() == kept.keys()
+    for name, variable in second.variables.items():
+        variable.assign(kept[name])
+    for picture in expected:
+        step(*measure(again.numpy())[:2])
+        np.testing.assert_array_equal(again.numpy(), picture)
+    assert second.takes_back(1e30) == first.takes_back(1e30)
+    np.testing.assert_array_equal(again.numpy(), image.numpy())

@@ -41,6 +41,7 @@ class Adam:
 
     name = "adam"
     arrays = 2  # its moments
+    resumes = True
 
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -105,3 +106,11 @@ class AdamState(OptimizerState):
     def learning_rate(self, step: int) -> float:
         """See `OptimizerState`; of single pixels, at the most."""
         return float(self._schedule(step))
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """See `OptimizerState`; the number of steps, on which the learning rate depends, as well.
+
+        Keras' names of them depend on what else was made in the process.
+        """
+        return {f"adam_{k}": variable for k, variable in enumerate(self._adam.variables)}

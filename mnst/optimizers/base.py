@@ -43,6 +43,15 @@ class OptimizerState(ABC):
         """Goes back to an earlier picture, and returns True, if the last was worse; at the end."""
         return False
 
+    @property
+    def variables(self) -> dict[str, Any]:
+        """All that it remembers, by name: variables, TensorFlow's or Keras'.
+
+        A checkpoint keeps them, and another state that is assigned their values takes the very
+        same steps. So nothing else may change in a run.
+        """
+        return {}
+
 
 class Optimizer(Protocol):
     """An optimiser as a recipe holds it: a value that can be hashed, such as a frozen dataclass.
@@ -58,6 +67,10 @@ class Optimizer(Protocol):
     @property
     def arrays(self) -> int:
         """How many float32 arrays of the picture's size it takes, which is what is planned for."""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether its states say their `variables`: runs with a checkpoint ask for it."""
 
     def start(self, image: Any) -> OptimizerState:
         """Returns what changes a picture, a Keras variable [1, H, W, 3] in 0..255."""

@@ -31,6 +31,7 @@ class LBFGS:
     frequency_floor: float = 0.01
 
     name = "lbfgs"
+    resumes = True
 
     def __post_init__(self) -> None:
         for field in ("learning_rate", "frequency_floor"):
@@ -110,6 +111,24 @@ class LBFGSState(OptimizerState):
     def learning_rate(self, step: int) -> float:
         """See `OptimizerState`; L-BFGS finds its own, this is the first step's."""
         return self._first
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """See `OptimizerState`; the whole history of pairs."""
+        moves = {f"move_{k}": move for k, move in enumerate(self._moves)}
+        turns = {f"turn_{k}": turn for k, turn in enumerate(self._turns)}
+        return {
+            **moves,
+            **turns,
+            "products": self._products,
+            "pairs": self._pairs,
+            "scale": self._scale,
+            "steps": self._steps,
+            "unit": self._unit,
+            "loss": self._loss,
+            "accepted": self._accepted,
+            "gradient": self._gradient,
+        }
 
     def _go_on(self, loss: Tensor, gradient: Tensor, move: Tensor, pairs_up: Tensor) -> None:
         turn = gradient - self._gradient
