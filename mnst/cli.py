@@ -27,7 +27,6 @@ from mnst.checks import check_folder, did_you_mean, shown
 from mnst.engine import devices
 from mnst.errors import LISTENER, WeightsError, one_line, tell
 from mnst.learning.controls import Controls
-from mnst.learning.files import check_file
 from mnst.learning.live import Live, live
 from mnst.masks import Classes
 from mnst.masks.models import find_model
@@ -155,6 +154,7 @@ _READ: dict[str, dict[str, Any]] = {
     "memory": {"metavar": "BYTES"},
     "progress": {"action": argparse.BooleanOptionalAction},
     "log_dir": {"metavar": "FOLDER"},
+    "checkpoint": {"metavar": "FILE"},
     "method": {"metavar": "HOW"},
     "refine": {"type": int, "metavar": "N"},
     "tolerance": {"type": float, "metavar": "T"},
@@ -529,7 +529,7 @@ def _crossfade(photo: str, styles: list[str], output: str, **options: Any) -> in
 def _live(photo: str, styles: list[str], output: str, save: str | None, **options: Any) -> int:
     check_animation(output)
     if save is not None:
-        check_file(save)
+        images.check_arrays_place(save)
     if "size" in options:
         images.check_fits(output, photo, options["size"])
     named = ("path", "frames", "strength")

@@ -11,7 +11,7 @@ import numpy as np
 
 from mnst import images
 from mnst.engine.margins import Margin
-from mnst.engine.trainer import DivergenceError, StepRecord, Trainer
+from mnst.engine.trainer import DivergenceError, Standing, StepRecord, Trainer
 from mnst.objective.losses import Targets
 
 
@@ -38,7 +38,33 @@ class Stage(NamedTuple):
         return self.margin.inner_sides(*self.trainer.image.shape[1:3])
 
 
-def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[StepRecord]:
+class Since(NamedTuple):
+    """Where a run stood, to go on there.
+
+    Attributes:
+        step: Of its last record.
+        seconds: Of the same.
+        standing: Where the trainer stood in whose size that was.
+    """
+
+    step: int
+    seconds: float
+    standing: Standing
+
+
+def place_of(stages: Sequence[Stage], step: int) -> tuple[int, int]:
+    """Returns the number of the stage that yields a record, and how many steps lie before it."""
+    done = 0
+    for number, stage in enumerate(stages[:-1]):
+        if step < done + stage.steps:
+            return number, done
+        done += stage.steps
+    return len(stages) - 1, done
+
+
+def paint(
+    stages: Sequence[Stage], start: Any, *, warm: int = 0, since: Since | None = None
+) -> Iterator[StepRecord]:
     """Yields the record of the start and of every step: one more than there are steps in all.
 
     What one size ends with, enlarged, is what the next begins with: the same record, of the larger
@@ -49,20 +75,25 @@ def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[Ste
         stages: Coarse to fine.
         start: The picture to begin with, [1, H, W, 3], 0..255, in any size.
         warm: As in `Trainer.run`, of the first stage.
+        since: Where another run over such stages stood, whose trainer's `variables` the trainer of
+            that stage has been assigned: the records that are missing are yielded.
 
     Raises:
         DivergenceError: If a loss or a pixel is NaN or infinite; its step is that of all stages.
         RuntimeError: If another run of one of the trainers has begun since.
     """
-    began = time.perf_counter()
-    done, before, last = 0, None, None
-    for stage in stages:
-        sized = images.resize_image(np.asarray(start), *stage.sides, wraps=stage.seamless)
-        start = stage.margin.around(sized)
+    began = time.perf_counter() - (0.0 if since is None else since.seconds)
+    first, done = (0, 0) if since is None else place_of(stages, since.step)
+    before, last = stages[first - 1].trainer if first else None, None
+    standing, warm = since and since.standing, warm + done
+    for stage in stages[first:]:
+        if standing is None:
+            sized = images.resize_image(np.asarray(start), *stage.sides, wraps=stage.seamless)
+            start = stage.margin.around(sized)
         is_last = stage is stages[-1]
         try:
             for record in stage.trainer.run(
-                start, stage.targets, steps=stage.steps, warm=warm, before=before
+                start, stage.targets, steps=stage.steps, warm=warm, before=before, since=standing
             ):
                 shown = _after(done, record, time.perf_counter() - began, stage.margin)
                 start = shown.image
@@ -75,7 +106,7 @@ def paint(stages: Sequence[Stage], start: Any, *, warm: int = 0) -> Iterator[Ste
                 done + error.step, error.term, error.value, best or last
             ) from None
         done += stage.steps
-        before, warm = stage.trainer, warm + stage.steps
+        before, warm, standing = stage.trainer, warm + stage.steps, None
 
 
 def _after(done: int, record: StepRecord, seconds: float, margin: Margin) -> StepRecord:

@@ -59,6 +59,24 @@ class StepRecord:
         return self.with_image(None)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a run of a trainer stands between two steps, beside what its `variables` hold.
+
+    Attributes:
+        step: Of the record that was yielded last.
+        seconds: Since the run began.
+        best: The record with the lowest total loss so far, with its picture.
+        corrected_at: What was painted when the surrogate was corrected last, float32 [1, H, W, 3];
+            None without one.
+    """
+
+    step: int
+    seconds: float
+    best: StepRecord
+    corrected_at: Tensor | None = None
+
+
 class DivergenceError(ArithmeticError):
     """A loss, or the picture itself, turned NaN or infinite.
 
@@ -137,6 +155,7 @@ class Trainer:
         image: The picture, a Keras variable [1, H, W, 3]; where a run keeps pixels of a photo, what
             is painted beneath them.
         optimizer: The recipe's, at work on the picture; see `mnst.optimizers.OptimizerState`.
+        standing: Where its run stands; None while a step changes the picture.
         train_step: One step of the optimiser; a `tf.function`, unless in tiles.
         measure: The losses of a picture, without a step; a `tf.function`, unless in tiles.
 
@@ -189,6 +208,7 @@ class Trainer:
         self.step_evaluator = self.evaluator if surrogate is None else evaluate(surrogate)
         self.image = keras.Variable(np.zeros((1, height, width, 3)), dtype="float32", name="image")
         self.optimizer = recipe.optimizer.start(self.image)
+        self.standing: Standing | None = None
         self._run: object = None  # the run that has the picture now
         self._changing = threading.Lock()  # whoever changes the picture, or whose it is, holds it
         # Through `partial`, since TensorFlow counts tracings by a function's code: it would warn of
@@ -210,6 +230,7 @@ class Trainer:
         steps: int,
         warm: int = 0,
         before: Trainer | None = None,
+        since: Standing | None = None,
     ) -> Iterator[StepRecord]:
         """Yields the record of the start and of every step: `steps` + 1 records.
 
@@ -227,30 +248,37 @@ class Trainer:
                 that change little, as between the frames of a crossfade.
             before: Go on where the optimiser of this trainer stands, one of another size, with what
                 can be taken over from it.
+            since: Where another run with the same targets stood, whose `variables` this trainer's
+                have been assigned: go on there, and yield the records that are missing. They are
+                the same, to the last bit. The start is not looked at then.
 
         Raises:
             DivergenceError: If a loss or a pixel is NaN or infinite. Its record is not yielded.
             RuntimeError: If another run of this trainer has begun since: they have one picture.
         """
         run = object()
-        with self._changing:
-            self._run = run
-            self.image.assign(start)
-            if before is None:
-                self.optimizer.begin(warm)
-            else:
-                self.optimizer.go_on_from(before.optimizer, warm)
-        first = 0 if before is None else -1  # of the step which led here: the last in that size
-        best = None
         aims = targets
+        with self._changing:
+            self._run, self.standing = run, None
+            if since is not None:
+                aims = self._aims_of(targets, since)
+            else:
+                self._begin(start, warm, before)
+        done, best, corrected_at = -1, None, None
         began = time.perf_counter()
-        for step in range(steps + 1):
+        if since is not None:
+            done, best, corrected_at = since.step, since.best, since.corrected_at
+            began -= since.seconds
+        first = 0 if before is None else -1  # of the step which led here: the last in that size
+        for step in range(done + 1, steps + 1):
             with self._picture_of(run):
+                self.standing = None
                 # A step measures the picture before it changes it. So the record of a picture is
                 # made by the step that follows, and the last picture is only measured.
                 if step < steps:
                     corrects = self.surrogate is not None and step % self.recipe.correct_every == 0
                     if corrects:
+                        corrected_at = tf.identity(self.image.value)
                         aims = _called(self._correct, targets)
                     image, measured = _called(self.train_step, aims, tf.constant(not corrects))
                 else:
@@ -265,7 +293,31 @@ class Trainer:
             )
             if best is None or record.losses["total"] < best.losses["total"]:
                 best = record
+            self.standing = Standing(step, record.seconds, best, corrected_at)
             yield record
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """All that steps change: the picture, and what the optimiser remembers, by name."""
+        remembered = self.optimizer.variables
+        return {"image": self.image, **{f"optimizer_{name}": of for name, of in remembered.items()}}
+
+    def _begin(self, start: Any, warm: int, before: Trainer | None) -> None:
+        self.image.assign(start)
+        if before is None:
+            self.optimizer.begin(warm)
+        else:
+            self.optimizer.go_on_from(before.optimizer, warm)
+
+    def _aims_of(self, targets: Targets, since: Standing) -> Targets:
+        """Returns what the steps of a run aim at since the surrogate was corrected last."""
+        if since.corrected_at is None:
+            return targets
+        painting = tf.identity(self.image.value)
+        self.image.assign(since.corrected_at)
+        aims: Targets = _called(self._correct, targets)
+        self.image.assign(painting)
+        return aims
 
     @contextlib.contextmanager
     def _picture_of(self, run: object) -> Iterator[None]:

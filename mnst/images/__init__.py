@@ -1,5 +1,6 @@
 """Pictures in and out: float32 arrays [1, H, W, 3], RGB, 0..255 inside; files outside."""
 
+from mnst.images.arrays import check_arrays_place
 from mnst.images.downloading import DownloadError, download_into, is_address
 from mnst.images.files import (
     check_place,
@@ -36,6 +37,7 @@ from mnst.images.writing import (
 __all__ = [
     "FORMATS",
     "DownloadError",
+    "check_arrays_place",
     "check_fits",
     "check_output",
     "check_place",

@@ -314,7 +314,7 @@ class Live:
                 resumable.
             OSError: If the file can't be written. What was there before is left as it was.
         """
-        files.check_file(path)
+        images.check_arrays_place(path)
         with self._painting:
             settings, learnt = dict(self.settings), self._network.as_arrays()
         arrays = self._ground.as_arrays()

@@ -73,6 +73,12 @@ class Mixture:
         """Whether the shares are the same in all layers and everywhere."""
         return not isinstance(self.shares, (Mapping, NoneType))
 
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """The gammas that change over the picture, each once."""
+        found = {id(of): of for of in self.layers.values() if isinstance(of, GammaPicture)}
+        return [picture for of in found.values() for picture in of.pictures]
+
     def settings(self, groups: Mapping[str, Sequence[str]]) -> Any:
         """Returns what is worth knowing of it later, as JSON holds it."""
         return in_short({layer: _settings(of) for layer, of in self.layers.items()}, groups)

@@ -21,6 +21,7 @@ from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
 from mnst.masks import Classes
 from mnst.objective.mixing import sigma_by_layer
+from mnst.painting.checkpoints import check_checkpoint
 from mnst.painting.mixture import Mixture
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import check_log_dir
@@ -196,6 +197,19 @@ class WatchOptions(TypedDict, total=False):
     log_dir: Annotated[Path | None, None]
 
 
+class CheckpointOption(TypedDict, total=False):
+    """Where a long run is kept, to go on after whatever has ended it.
+
+    Attributes:
+        checkpoint: A file, .npz, in which the run keeps how far it is, about once a minute. Killed
+            and started again with the same arguments, it goes on from there, and ends with the same
+            picture to the last bit. A file of another run is refused. A run that comes to its end
+            removes it; one that is ended early leaves it.
+    """
+
+    checkpoint: Annotated[Path | None, None]
+
+
 class LoopOptions(StepsOption, StartOptions, WatchOptions, total=False):
     """What a run is started and watched with, whatever it mixes."""
 
@@ -229,14 +243,26 @@ class GammaOption(TypedDict, total=False):
     gamma: Annotated[Any, None]
 
 
-class RunOptions(GammaOption, SigmaOption, StrengthOption, LoopOptions, total=False):
+class RunOptions(
+    GammaOption, SigmaOption, StrengthOption, LoopOptions, CheckpointOption, total=False
+):
     """What one run is made with."""
 
 
 class StylizeOptions(
-    GammaOption, SigmaOption, StrengthOption, SceneOptions, LoopOptions, total=False
+    GammaOption,
+    SigmaOption,
+    StrengthOption,
+    SceneOptions,
+    LoopOptions,
+    CheckpointOption,
+    total=False,
 ):
-    """What one picture is made with."""
+    """What one picture is made with.
+
+    What makes many pictures has no checkpoint: a sweep goes on from the runs that it has finished,
+    and a crossfade's frames and a calibration's runs are short.
+    """
 
 
 class CalibrateOptions(StrengthOption, SceneOptions, LoopOptions, total=False):
@@ -373,7 +399,7 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
     Raises:
         ValueError: If an option is out of range.
         TypeError: If an option is of another kind than it takes.
-        OSError: If there can't be a folder for logs.
+        OSError: If there can't be a folder for logs, or no checkpoint be kept where it should be.
         ImportError: If `log_dir` is given without TensorBoard.
     """
     Mixture.of(options.get("gamma"), styles, recipe)
@@ -391,6 +417,8 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
         raise TypeError(f"callback is {shown(options['callback'])}: give a function")
     if options["log_dir"] is not None:
         check_log_dir(options["log_dir"])
+    if options.get("checkpoint") is not None:
+        check_checkpoint(options["checkpoint"], recipe)
     strength = options.get("strength")
     if strength is not None:
         recipe = recipe.replace(strength=strength)

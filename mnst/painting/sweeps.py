@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
 import multiprocessing
@@ -28,6 +27,7 @@ from mnst.images import sha256
 from mnst.masks.selection import find_mask
 from mnst.networks import get_backbone
 from mnst.objective.regions import paint_regions
+from mnst.painting.digests import digest
 from mnst.painting.gammas import as_given, crossed, plain, shares_of
 from mnst.painting.options import (
     RunOptions,
@@ -300,9 +300,9 @@ def _tasks(
     for index, (content, masked, read) in enumerate(zip(contents, masks, mixed, strict=True)):
         of_task = {**settled, **masked}
         of_scene = those_of(SceneOptions, {**of_task, **network})
-        scene_key = _digest(content, *pictures, of_scene, __version__)
+        scene_key = digest(content, *pictures, of_scene, __version__)
         for recipe, gamma in itertools.product(recipes, read):
-            key = _digest(scene_key, recipe.as_dict(), gamma, *of_run)
+            key = digest(scene_key, recipe.as_dict(), gamma, *of_run)
             tasks.append(_Task(index, content, pictures, recipe, gamma, of_task, scene_key, key))
     return tasks
 
@@ -467,21 +467,3 @@ def _load_run(place: Path, task: _Task) -> Result | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _digest(*parts: Any) -> str:
-    """Returns a hash of numbers, texts, arrays, and lists and dicts of them."""
-    digest = hashlib.sha256()
-
-    def add(array: np.ndarray) -> str:
-        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-        return "array"
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, AsRead):
-            return [value.pixels, value.alpha]
-        return add(value) if isinstance(value, np.ndarray) else str(value)
-
-    for part in parts:
-        digest.update(json.dumps(part, default=plain, sort_keys=True).encode() + b"\0")
-    return digest.hexdigest()

@@ -24,6 +24,8 @@ from mnst.objective.losses import Targets
 from mnst.objective.terms import InLayers, Mix
 from mnst.painting.at_size import AtSize
 from mnst.painting.cache import borrow_trainers
+from mnst.painting.checkpoints import Checkpoint
+from mnst.painting.digests import digest
 from mnst.painting.mixture import Mixture
 from mnst.painting.options import (
     RunOptions,
@@ -34,7 +36,7 @@ from mnst.painting.options import (
     those_of,
 )
 from mnst.painting.result import Result, make_result
-from mnst.painting.scene import open_scene, read_once, style_list
+from mnst.painting.scene import Scene, open_scene, read_once, style_list
 from mnst.painting.signatures import takes
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import watch
@@ -85,6 +87,7 @@ class StyleTransfer:
                 stacklevel=calls_within_mnst() + 1,
             )
         self._running = threading.Lock()
+        self._digests = _digests(scene, pictures)
         trainers = borrow_trainers(self, scene.trainer_kind, scene.make_trainers)
         self.sizes = [
             AtSize(scene, canvas, trainer, pictures)
@@ -115,6 +118,8 @@ class StyleTransfer:
             RuntimeError: If this object is painting already.
         """
         recipe = check_run(options, self.scene.styles, self._same_step(recipe))
+        if warm and options["checkpoint"] is not None:
+            raise ValueError("warm and checkpoint were both given: give one of them")
         mixture = Mixture.of(options["gamma"], self.scene.styles, recipe)
         mixture = mixture.over(self.scene.photo, self.scene.photo_sides)
         init = recipe.init if options["init"] is None else options["init"]
@@ -141,19 +146,26 @@ class StyleTransfer:
             alpha = self.scene.alpha
             return make_result(self._seen(last), history, start_losses, made, recipe.steps, alpha)
 
-        heading = functools.partial(self._heading, mixture, recipe.steps)
+        run = self._told_apart_by(settings, options, mixture, start)
+        checkpoint = Checkpoint(options["checkpoint"], run, stages)
+        history = checkpoint.history
+
+        def heading() -> list[str]:
+            return [*self._heading(mixture, recipe.steps), *checkpoint.told]
+
         start_losses = self.start_losses
         if mix.zones:  # each style is measured where it paints
             start_losses = self._full.style_losses(self.scene.photo, mix)
-        history: list[StepRecord] = []
         last = None
         try:
             with (
                 self._painting(),
+                checkpoint,
                 watch(heading, recipe.steps, settings, options) as show,
             ):
-                for last in paint(stages, start, warm=warm):
+                for last in paint(stages, start, warm=warm, since=checkpoint.since):
                     history.append(last.numbers())
+                    checkpoint.keep()
                     show(self._seen(last))
         except (KeyboardInterrupt, StopIteration):
             if last is None:
@@ -161,9 +173,13 @@ class StyleTransfer:
         except DivergenceError as error:
             if error.best is not None:
                 error.result = finish(error.best)
+            checkpoint.remove()  # from which it would diverge again
             raise
-        assert last is not None  # a run yields its start, if nothing else
-        return finish(last)
+        assert last is not None  # a run yields its start, or what is left of it
+        result = finish(last)
+        if result.completed:
+            checkpoint.remove()
+        return result
 
     @functools.cached_property
     def style_distances(self) -> np.ndarray:
@@ -232,6 +248,31 @@ class StyleTransfer:
                 f"StyleTransfer's, {own.name!r}; make a StyleTransfer for it"
             )
         return recipe
+
+    def _told_apart_by(
+        self,
+        settings: Mapping[str, Any],
+        options: Mapping[str, Any],
+        mixture: Mixture,
+        start: np.ndarray,
+    ) -> dict[str, Any]:
+        """Returns all that a run's picture depends on, as a checkpoint tells it from others."""
+        if options["checkpoint"] is None:
+            return {}
+        pictures = dict(self._digests)
+        if settings["init"] == "image":
+            pictures["init"] = digest(start)
+        if mixture.pictures:
+            pictures["gamma"] = digest(*mixture.pictures)
+        sigma = options["sigma"]
+        return {
+            **settings,
+            # As it was asked for: what "auto" finds is rounded as the machine does.
+            "sigma": sigma if isinstance(sigma, str) else settings["sigma"],
+            "weights": self.scene.weights_hash,
+            "surrogate": self.scene.surrogate and self.scene.surrogate.sha256,
+            "pictures": pictures,
+        }
 
     def _sigma(self, sigma: Any, mixture: Mixture) -> InLayers | str:
         """Returns a run's sigma; "auto", where each size has to look for it layer by layer."""
@@ -337,6 +378,16 @@ def _plain(sigma: InLayers, groups: Mapping[str, Sequence[str]]) -> Any:
         listed = {layer: np.asarray(of).tolist() for layer, of in sigma.items()}
         return mixing.in_short(listed, groups)
     return list(sigma)
+
+
+def _digests(scene: Scene, styles: Sequence[np.ndarray]) -> dict[str, str]:
+    """Returns hashes of the pictures of a scene, by what they are called."""
+    canvas, regions = scene.canvases[-1], scene.regions
+    found = {"photo": digest(canvas.content, canvas.own, scene.alpha)}
+    found |= {f"style {k}": digest(picture) for k, picture in enumerate(styles, start=1)}
+    if regions is not None:
+        found["mask"] = digest(*regions)
+    return found
 
 
 @takes(StylizeOptions)
