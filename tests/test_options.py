@@ -29,7 +29,10 @@ LOOP = WATCH | {"steps", "init", "seed"}
 
 # Each function's options, and the keywords of its own.
 TAKES = {
-    mnst.stylize: (SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"}, set()),
+    mnst.stylize: (
+        SCENE | MASKS | LOOP | {"gamma", "sigma", "strength", "checkpoint"},
+        set(),
+    ),
     mnst.calibrate: (SCENE | MASKS | LOOP | {"strength"}, {"method", "refine", "tolerance"}),
     mnst.crossfade: (
         SCENE | MASKS | LOOP | {"sigma", "strength"},
@@ -45,7 +48,10 @@ TAKES = {
     ),
     mnst.plan: (SCENE | MASKS | {"steps"}, set()),
     mnst.StyleTransfer: (SCENE | MASKS, set()),
-    mnst.StyleTransfer.run: (LOOP | {"gamma", "sigma", "strength", "recipe"}, {"warm"}),
+    mnst.StyleTransfer.run: (
+        LOOP | {"gamma", "sigma", "strength", "recipe", "checkpoint"},
+        {"warm"},
+    ),
     mnst.Crossfader: (SCENE | {"steps"}, {"paths", "preview_size"}),
     figures.article: (SCENE | LOOP, {"gammas", "refine", "folder"}),
     figures.paper: (SCENE | LOOP, {"gammas", "alpha_beta", "folder"}),
@@ -76,6 +82,7 @@ DEFAULTS = {
     "preview": None,
     "progress": True,
     "log_dir": None,
+    "checkpoint": None,
 }
 OTHER_DEFAULTS = {
     mnst.live: {"size": 384},  # what two minutes are enough for

@@ -5,6 +5,7 @@ What it ends with is the same, to the last bit, as if it had never been broken o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -55,7 +56,7 @@ def check_checkpoint(path: Any, recipe: Recipe) -> None:
             f"checkpoint is given, but optimizer {recipe.optimizer.name!r} does not say what it "
             f"remembers: see OptimizerState.variables, or leave checkpoint out"
         )
-    _settings_in(path)
+    _run_of(path)
 
 
 class Checkpoint:
@@ -78,7 +79,7 @@ class Checkpoint:
     def __init__(self, path: Any, run: Mapping[str, Any], stages: Sequence[Stage]) -> None:
         self._path = None if path is None else check_path("checkpoint", path)
         self._run = json.loads(json.dumps(run))  # as it is read again
-        self._stages = stages
+        self._stages, self._steps = stages, sum(stage.steps for stage in stages)
         self.since: Since | None = None
         self.history: list[StepRecord] = []
         self._due = math.inf
@@ -108,11 +109,12 @@ class Checkpoint:
             self._write()
 
     def remove(self) -> None:
-        """Removes the file, of a run that has come to its end."""
+        """Removes the file, of a run that has come to its end; not what others have put there."""
         try:
-            if self._path is not None and self._is_there(self._path):
-                images.check_place(self._path).unlink()
-        except (OSError, ValueError) as error:
+            with contextlib.suppress(ValueError):
+                if self._path is not None and self._is_there(self._path):
+                    images.check_place(self._path).unlink()
+        except OSError as error:
             _warn(f"checkpoint is not removed: {one_line(error)}")
 
     @property
@@ -125,10 +127,10 @@ class Checkpoint:
         Raises:
             ValueError: If it is no checkpoint, or that of another run.
         """
-        settings = _settings_in(path)
-        if settings is None:
+        run = _run_of(path)
+        if run is None:
             return False
-        others = list(_differences(_picture_of(settings["run"]), _picture_of(self._run)))
+        others = list(_differences(_picture_of(run), _picture_of(self._run)))
         if others:
             more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
             raise ValueError(
@@ -146,7 +148,7 @@ class Checkpoint:
             number, done = place_of(self._stages, step)
             stage, standing = self._stages[number], settings["standing"]
             held = _held_by(stage)
-            if {*arrays} != {*held, "about"} or step >= sum(each.steps for each in self._stages):
+            if {*arrays} != {*held, "about"} or step >= self._steps:
                 raise ValueError("it has other arrays, or more steps, than such a run has")
             # One after the other: of an optimiser's arrays there is never a second set.
             for name, variable in stage.trainer.variables.items():
@@ -154,17 +156,18 @@ class Checkpoint:
             pictures = {name: _fitting(arrays[name], held[name]) for name in _pictures_of(stage)}
             best = _record(standing["best"]).with_image(pictures["best"])
             in_size = step - done, float(standing["seconds"]), best, pictures.get("corrected_at")
-            self.since = Since(step, seconds, Standing(*in_size))
+            stage.trainer.standing = Standing(*in_size)
+            self.since = Since(step, seconds, stage.trainer.standing)
         for other in _differences(_rounding_of(settings["run"]), _rounding_of(self._run)):
             _warn(
                 f"{self._named}: was begun with {other}, so the picture is not the same to the bit"
             )
 
     def _write(self) -> None:
-        """Writes how far the run is, unless a step is changing that."""
-        if self._path is None or not self.history:
+        """Writes how far the run is, unless a step is changing that, or nothing is left to do."""
+        step = self.history[-1].step if self.history else self._steps
+        if self._path is None or step == self._steps:
             return
-        step = self.history[-1].step
         number, done = place_of(self._stages, step)
         trainer = self._stages[number].trainer
         standing = trainer.standing
@@ -187,11 +190,11 @@ class Checkpoint:
         self._due = ended + max(EVERY, (ended - began) / SHARE)
 
 
-def _settings_in(path: Any) -> dict[str, Any] | None:
-    """Returns what a checkpoint says of its run; None, if there is no file."""
+def _run_of(path: Any) -> dict[str, Any] | None:
+    """Returns what the run of a checkpoint depends on; None, if there is no file."""
     try:
         with opened_arrays(path, _KIND, sys.maxsize) as (_, settings):
-            return {name: settings[name] for name in ("run", "standing", "history")}
+            return dict(settings["run"])
     except FileNotFoundError:
         return None
 
@@ -248,7 +251,8 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
     """Says what differs between what two runs depend on."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in {**now, **before}:
-            yield from _differences(before.get(key), now.get(key), f"{name} {key}".strip())
+            inner = f"{name} {images.named(key)}".strip()
+            yield from _differences(before.get(key), now.get(key), inner)
     elif before != now and name.startswith("pictures "):
         yield f"another {name.removeprefix('pictures ')}"
     elif before != now:
