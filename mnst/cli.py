@@ -38,6 +38,7 @@ from mnst.painting.calibration import calibrate
 from mnst.painting.crossfades import check_animation, crossfade
 from mnst.painting.mixture import Mixture
 from mnst.painting.plan import plan
+from mnst.painting.repeating import source_of
 from mnst.painting.result import Result
 from mnst.painting.signatures import described
 from mnst.painting.sweeps import sweep
@@ -155,6 +156,7 @@ _READ: dict[str, dict[str, Any]] = {
     "progress": {"action": argparse.BooleanOptionalAction},
     "log_dir": {"metavar": "FOLDER"},
     "checkpoint": {"metavar": "FILE"},
+    "file_names": {"action": "store_true"},
     "method": {"metavar": "HOW"},
     "refine": {"type": int, "metavar": "N"},
     "tolerance": {"type": float, "metavar": "T"},
@@ -228,6 +230,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_pictures(command)
     _add_output(command, f"where to write the picture: {', '.join(images.FORMATS)}")
+    command.add_argument(
+        "--like",
+        metavar="FILE",
+        help="a picture that mnst painted: take its options, but for those that are given",
+    )
     _add_options(command, stylize)
     command.set_defaults(run=_stylize)
 
@@ -460,8 +467,10 @@ def _write(text: str) -> None:
             raise _OutputError(f"standard output can't be written ({error.strerror})") from None
 
 
-def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
+def _stylize(photo: str, styles: list[str], output: str, like: str | None, **options: Any) -> int:
     images.check_output(output)
+    if like is not None:
+        options = _like(like, [photo, *styles], options)
     if "size" in options:
         images.check_fits(output, photo, options["size"])
     try:
@@ -477,6 +486,26 @@ def _stylize(photo: str, styles: list[str], output: str, **options: Any) -> int:
     result.save(written)
     _show(f"{written}: {_summary(result)}")
     return 0 if result.completed else INTERRUPTED
+
+
+def _like(file: str, pictures: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of a painting, with those that were given in place of its own."""
+    settings = images.read_settings(file)
+    try:
+        own = dict(settings["options"])
+        before = [each["sha256"] for each in (settings["photo"], *settings["styles"])]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{file}: has no options to paint by; give a picture that stylize has painted"
+        ) from None
+    missing = [name for name in settings.get("options_left_out", ()) if name not in options]
+    if missing:
+        tell(f"mnst: note: {file} was painted with {' and '.join(missing)}, too: give it again")
+    for k, (picture, known) in enumerate(zip(pictures, before, strict=False)):
+        if not images.is_address(picture) and source_of(picture).sha256 != known:
+            called = f"style {k}" if k else "photo"
+            tell(f"mnst: note: {picture} is another {called} than {file} was painted from")
+    return {**own, **options}
 
 
 def _plan(photo: str, styles: list[str], **options: Any) -> int:

@@ -486,17 +486,17 @@ RECIPES = {recipe.name: recipe for recipe in (FINE, DRAFT, FAST, ARTICLE, PAPER,
 """The recipes by name, as the command line knows them."""
 
 
-def get_recipe(recipe: Recipe | str) -> Recipe:
-    """Returns a recipe, given itself or its name.
+def get_recipe(recipe: Recipe | str | Mapping[str, Any]) -> Recipe:
+    """Returns a recipe, given itself, its name, or what settings have of it.
 
     Args:
         recipe: A `Recipe`, or a name with optional changes, by the names that `Recipe.replace`
             takes: "article", "paper,alpha=0.1", "article,steps=300,learning_rate=8",
-            "fine,strength=0.3,total_variation=0.1".
+            "fine,strength=0.3,total_variation=0.1". Or a dict from `Recipe.as_dict`.
 
     Raises:
         ValueError: If the name or a field is unknown, or a value is out of its range.
-        TypeError: If it is neither a recipe nor a string.
+        TypeError: If it is none of these.
 
     Example:
         >>> from mnst.recipes import get_recipe
@@ -505,6 +505,8 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
+    if isinstance(recipe, Mapping):
+        return Recipe.from_dict(recipe)
     if not isinstance(recipe, str):
         raise TypeError(f"recipe is {shown(recipe)}: give a Recipe or one's name")
     name, *changes = recipe.split(",")

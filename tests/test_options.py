@@ -30,7 +30,7 @@ LOOP = WATCH | {"steps", "init", "seed"}
 # Each function's options, and the keywords of its own.
 TAKES = {
     mnst.stylize: (
-        SCENE | MASKS | LOOP | {"gamma", "sigma", "strength", "checkpoint"},
+        SCENE | MASKS | LOOP | {"gamma", "sigma", "strength", "checkpoint", "file_names"},
         set(),
     ),
     mnst.calibrate: (SCENE | MASKS | LOOP | {"strength"}, {"method", "refine", "tolerance"}),
@@ -49,7 +49,7 @@ TAKES = {
     mnst.plan: (SCENE | MASKS | {"steps"}, set()),
     mnst.StyleTransfer: (SCENE | MASKS, set()),
     mnst.StyleTransfer.run: (
-        LOOP | {"gamma", "sigma", "strength", "recipe", "checkpoint"},
+        LOOP | {"gamma", "sigma", "strength", "recipe", "checkpoint", "file_names"},
         {"warm"},
     ),
     mnst.Crossfader: (SCENE | {"steps"}, {"paths", "preview_size"}),
@@ -83,6 +83,7 @@ DEFAULTS = {
     "progress": True,
     "log_dir": None,
     "checkpoint": None,
+    "file_names": False,
 }
 OTHER_DEFAULTS = {
     mnst.live: {"size": 384},  # what two minutes are enough for

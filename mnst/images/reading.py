@@ -340,6 +340,17 @@ def opened(
             yield image, file
 
 
+def fetched(source: Any) -> Any:
+    """Returns the file that an address holds, as bytes, and any other picture as it is."""
+    return file_bytes(source) if isinstance(source, str) and is_address(source) else source
+
+
+def file_bytes(source: str | os.PathLike[str] | bytes) -> bytes:
+    """Returns the file of a picture as it is: a path's, or what an address holds."""
+    with _file(source) as file:
+        return file.read()
+
+
 def _file(source: str | os.PathLike[str] | bytes) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)

@@ -29,6 +29,7 @@ from mnst.reporting.progress import check_log_dir
 Path = str | os.PathLike[str]
 Localize = Literal["guided", "composite"]
 Colours = Literal["photo"] | int
+AnyRecipe = Recipe | str | Mapping[str, Any]
 
 
 class RecipeOption(TypedDict, total=False):
@@ -37,10 +38,11 @@ class RecipeOption(TypedDict, total=False):
     Attributes:
         recipe: Losses and optimiser: a `Recipe`, or a name: "fine", the best pictures; "draft", the
             same in a few seconds; "article", "paper" and "tutorial", as their sources have it, and
-            "fast". With changes, if any: "article,steps=300,learning_rate=8".
+            "fast". With changes, if any: "article,steps=300,learning_rate=8". Or what settings have
+            of one, a dict.
     """
 
-    recipe: Annotated[Recipe | str, "fine"]
+    recipe: Annotated[AnyRecipe, "fine"]
 
 
 class NetworkOptions(TypedDict, total=False):
@@ -210,6 +212,17 @@ class CheckpointOption(TypedDict, total=False):
     checkpoint: Annotated[Path | None, None]
 
 
+class FileNamesOption(TypedDict, total=False):
+    """What settings tell of photo and styles.
+
+    Attributes:
+        file_names: Write the names of the photo's and the styles' files into the settings. Without
+            it they have hashes alone, since names may be private.
+    """
+
+    file_names: Annotated[bool, False]
+
+
 class LoopOptions(StepsOption, StartOptions, WatchOptions, total=False):
     """What a run is started and watched with, whatever it mixes."""
 
@@ -244,7 +257,13 @@ class GammaOption(TypedDict, total=False):
 
 
 class RunOptions(
-    GammaOption, SigmaOption, StrengthOption, LoopOptions, CheckpointOption, total=False
+    GammaOption,
+    SigmaOption,
+    StrengthOption,
+    LoopOptions,
+    CheckpointOption,
+    FileNamesOption,
+    total=False,
 ):
     """What one run is made with."""
 
@@ -256,6 +275,7 @@ class StylizeOptions(
     SceneOptions,
     LoopOptions,
     CheckpointOption,
+    FileNamesOption,
     total=False,
 ):
     """What one picture is made with.
@@ -417,6 +437,8 @@ def check_run(options: Mapping[str, Any], styles: int, recipe: Recipe) -> Recipe
         raise TypeError(f"callback is {shown(options['callback'])}: give a function")
     if options["log_dir"] is not None:
         check_log_dir(options["log_dir"])
+    if not isinstance(options.get("file_names", False), bool):
+        raise TypeError(f"file_names is {shown(options['file_names'])}: give True or False")
     if options.get("checkpoint") is not None:
         check_checkpoint(options["checkpoint"], recipe)
     strength = options.get("strength")

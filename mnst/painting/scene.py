@@ -34,6 +34,7 @@ from mnst.painting.options import (
     check_scene,
     check_style_size,
 )
+from mnst.painting.repeating import Source, source_of
 from mnst.recipes import Recipe
 
 Masks = tuple[np.ndarray | None, list[np.ndarray | None] | None]
@@ -48,11 +49,13 @@ class AsRead:
         pixels: From `mnst.load_image`.
         name: What to call it in errors.
         alpha: Of a photo, how opaque it is, uint8 [H, W]; None is all of it.
+        source: What it was read from.
     """
 
     pixels: np.ndarray
     name: str
     alpha: np.ndarray | None = None
+    source: Source | None = None
 
 
 def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
@@ -60,7 +63,9 @@ def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
     if isinstance(source, AsRead):
         return source
     name = images.name_of(argument, source)
-    return AsRead(images.load_image(source, size=size, name=name), name)
+    fetched = images.fetched(source)
+    pixels = images.load_image(fetched, size=size, name=name)
+    return AsRead(pixels, name, source=source_of(source, fetched))
 
 
 def read_photo(source: Any, *, size: int) -> AsRead:
@@ -68,10 +73,11 @@ def read_photo(source: Any, *, size: int) -> AsRead:
     if isinstance(source, AsRead):
         return source
     name = images.name_of("photo", source)
-    pixels, alpha = images.load_with_alpha(source, size=size, name=name)
+    fetched = images.fetched(source)
+    pixels, alpha = images.load_with_alpha(fetched, size=size, name=name)
     if alpha is not None and not alpha.any():
         raise ValueError(f"{name}: is transparent throughout; give one that shows something")
-    return AsRead(pixels, name, alpha)
+    return AsRead(pixels, name, alpha, source_of(source, fetched))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +105,7 @@ class Scene:
         seamless: Whether the picture's opposite borders are neighbours.
         photo_sides: Height and width of the photo before it was brought to the picture's; masks
             and other pictures beside it have its proportions.
+        sources: What photo and styles were read from.
     """
 
     recipe: Recipe
@@ -117,6 +124,7 @@ class Scene:
     memory_limit: int
     seamless: bool
     photo_sides: tuple[int, int]
+    sources: tuple[Source, ...]
 
     @property
     def photo(self) -> np.ndarray:
@@ -298,9 +306,13 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     _check_side(read.name, read.pixels, smallest, f"with size={options['size']}")
     content = read.pixels
     style_sizes = check_style_size(options["style_size"], len(given))
-    pictures = [
-        _read_style(style, f"styles[{k}]", content, recipe, options["size"], factor, smallest)
+    styles_read = [
+        read_once(style, f"styles[{k}]", size=style_read_size(options["size"], factor))
         for k, (style, factor) in enumerate(zip(given, style_sizes, strict=True))
+    ]
+    pictures = [
+        _sized_style(style, content, recipe, options["size"], factor, smallest)
+        for style, factor in zip(styles_read, style_sizes, strict=True)
     ]
     kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     photo_sides: tuple[int, int] = content.shape[1:3]
@@ -368,6 +380,7 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         limit,
         seamless,
         photo_sides,
+        tuple(each.source or source_of(each.pixels) for each in (read, *styles_read)),
     )
     return scene, pictures
 
@@ -508,17 +521,15 @@ def style_list(styles: Any) -> list[Any]:
     return list(styles) if isinstance(styles, (list, tuple)) else [styles]
 
 
-def _read_style(
-    source: Any,
-    argument: str,
+def _sized_style(
+    read: AsRead,
     content: np.ndarray,
     recipe: Recipe,
     size: int,
     factor: float | None,
     smallest: int,
 ) -> np.ndarray:
-    """Reads a style in the size that makes its strokes as large as they are asked for."""
-    read = read_once(source, argument, size=style_read_size(size, factor))
+    """Returns a style in the size that makes its strokes as large as they are asked for."""
     if factor is None:  # said of the picture as it was read, before it is made smaller
         _check_side(read.name, read.pixels, smallest, f"with size={size}")
     pixels, beside = read.pixels, max(content.shape[1:3])

@@ -30,6 +30,7 @@ from mnst.objective.regions import paint_regions
 from mnst.painting.digests import digest
 from mnst.painting.gammas import as_given, crossed, plain, shares_of
 from mnst.painting.options import (
+    AnyRecipe,
     RunOptions,
     SceneOptions,
     SweepOptions,
@@ -122,7 +123,7 @@ def sweep(
     *,
     gamma: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     alpha_beta: Sequence[float] | None = None,
-    recipe: Recipe | str | Sequence[Recipe | str] = "fine",
+    recipe: AnyRecipe | Sequence[AnyRecipe] = "fine",
     folder: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     **options: Unpack[SweepOptions],

@@ -35,6 +35,7 @@ from mnst.painting.options import (
     check_scene,
     those_of,
 )
+from mnst.painting.repeating import repeatable
 from mnst.painting.result import Result, make_result
 from mnst.painting.scene import Scene, open_scene, read_once, style_list
 from mnst.painting.signatures import takes
@@ -79,7 +80,7 @@ class StyleTransfer:
 
     def __init__(self, photo: Any, styles: Any, **options: Unpack[SceneOptions]) -> None:
         scene, pictures = open_scene(photo, styles, options)
-        self.scene = scene
+        self.scene, self._given = scene, options
         if all(np.array_equal(style, scene.photo) for style in pictures):
             warnings.warn(
                 "the photo is its only style: there is nothing to improve, and relative "
@@ -142,7 +143,8 @@ class StyleTransfer:
 
         def finish(last: StepRecord) -> Result:
             last = self._in_full(last, stages[-1].targets)
-            made = {**settings, **self._improvement(last, mixture, mix)}
+            made = {**settings, **self._repeatable(options, recipe)}
+            made |= self._improvement(last, mixture, mix)
             alpha = self.scene.alpha
             return make_result(self._seen(last), history, start_losses, made, recipe.steps, alpha)
 
@@ -248,6 +250,14 @@ class StyleTransfer:
                 f"StyleTransfer's, {own.name!r}; make a StyleTransfer for it"
             )
         return recipe
+
+    def _repeatable(self, options: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+        """Returns what it takes to paint a run again, for settings."""
+        photo, *styles = (
+            source.as_dict(named=options["file_names"]) for source in self.scene.sources
+        )
+        given = repeatable({**self._given, **options}, recipe)
+        return {"photo": photo, "styles": styles, **given}
 
     def _told_apart_by(
         self,
