@@ -46,7 +46,9 @@ class Result:
         settings: What it was made with: gamma, sigma, recipe, steps done, init, seed, backbone,
             weights, precision, device and versions; whose colours it has; with masks, how the
             transfer is localized and what share of the pixels is kept; with a gamma by layer or
-            place, the style losses of each group of layers. `save` puts it into the file.
+            place, the style losses of each group of layers; "options", what `stylize` takes to
+            paint it again, "options_left_out", and hashes of "photo" and "styles". `save` puts it
+            into the file.
         completed: False if the run was ended before its last step.
         alpha: How opaque the picture is, uint8 [H, W]: as the photo was. None is all of it.
     """
