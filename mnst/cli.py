@@ -678,7 +678,7 @@ def _info() -> int:
     _show(f"{'precision':<12}{devices.resolve_precision('auto')}")
     source = get_backbone("auto").find_weights()
     where = "to be downloaded to" if source.origin == "download" else f"from {source.origin},"
-    _show(f"{'weights':<12}{source.backbone.name} {where} {source.path}")
+    _show(f"{'weights':<12}{source.backbone.name} {where} {source.place}")
     if source.origin == "download":
         _show(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
     _show(f"{'deeplab':<12}{images.describe(find_model().address)}")

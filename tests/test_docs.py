@@ -146,6 +146,7 @@ def _make_brief(monkeypatch):
 
 def _see_a_person(monkeypatch):
     from mnst.masks import hub
+    from mnst.sources import tfhub
 
     side = 32
 
@@ -155,7 +156,7 @@ def _see_a_person(monkeypatch):
         return labels
 
     monkeypatch.delenv("MNST_DEEPLAB", raising=False)
-    monkeypatch.setattr(hub, "fetch", lambda address, **_: Path("photo.jpg"))
+    monkeypatch.setattr(tfhub, "fetch", lambda address, **_: Path("photo.jpg"))
     monkeypatch.setattr(hub, "load", lambda path, *, size, scaling: (label, side))
 
 

@@ -14,6 +14,7 @@ ROOMS = (
     "errors",
     "backend",
     "images",
+    "sources",
     "networks",
     "objective",
     "optimizers",

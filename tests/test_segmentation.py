@@ -26,6 +26,7 @@ from mnst.cli import main
 from mnst.errors import WeightsError
 from mnst.masks import hub, labelling, models
 from mnst.masks.models import MODELS, PASCAL_VOC, find_model
+from mnst.sources import tfhub
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
 PERSON, DOG = 15, 12
@@ -304,9 +305,9 @@ def test_archive_can_not_write_elsewhere(tmp_path, cache):
 
 
 def test_archive_is_unpacked_once(archive, cache):
-    first = hub.fetch(str(archive), variable="")
+    first = tfhub.fetch(str(archive), variable="")
     before = (first / "saved_model.pb").stat()
-    assert hub.fetch(str(archive), variable="") == first
+    assert tfhub.fetch(str(archive), variable="") == first
     assert (first / "saved_model.pb").stat() == before
     assert sorted(cache.iterdir()) == [first, first.with_suffix(".sha256")]
 
@@ -324,7 +325,7 @@ def pauses(monkeypatch):
         for happen in meanwhile:
             happen()
 
-    monkeypatch.setattr(hub.time, "sleep", sleep)
+    monkeypatch.setattr(tfhub.time, "sleep", sleep)
     return waited, meanwhile
 
 
@@ -343,7 +344,7 @@ class Download:
         )
 
     def fetch(self):
-        return hub.fetch(self.address, variable="MNST_DEEPLAB")
+        return tfhub.fetch(self.address, variable="MNST_DEEPLAB")
 
     def segment(self):
         given = SegmentationModel(self.address, PASCAL_VOC, scaling=SCALING)
@@ -376,13 +377,13 @@ def test_tensorflow_hub_finds_what_was_downloaded(server, archive):
 def test_cache_is_tensorflow_hubs_where_that_is_set_and_else_the_users_own(monkeypatch, tmp_path):
     from tensorflow_hub import resolver
 
-    assert str(hub.cache_folder()) == resolver.tfhub_cache_dir(use_temp=True)
+    assert str(tfhub.cache_folder()) == resolver.tfhub_cache_dir(use_temp=True)
     monkeypatch.delenv("TFHUB_CACHE_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert hub.cache_folder() == tmp_path / ".cache" / "mnst" / "models"
+    assert tfhub.cache_folder() == tmp_path / ".cache" / "mnst" / "models"
     monkeypatch.setenv("XDG_CACHE_HOME", "~/elsewhere")
-    assert hub.cache_folder() == tmp_path / "elsewhere" / "mnst" / "models"
+    assert tfhub.cache_folder() == tmp_path / "elsewhere" / "mnst" / "models"
 
 
 def test_model_that_was_changed_in_the_cache_is_fetched_again(download, cache):
@@ -398,10 +399,10 @@ def test_model_that_was_changed_in_the_cache_is_fetched_again(download, cache):
 
 
 def test_archive_that_was_changed_where_it_was_unpacked_is_unpacked_again(archive, cache):
-    first = hub.fetch(str(archive), variable="")
+    first = tfhub.fetch(str(archive), variable="")
     (first / "more").write_text("another file")
     with pytest.warns(UserWarning, match="has changed since it was put there"):
-        assert hub.fetch(str(archive), variable="") == first
+        assert tfhub.fetch(str(archive), variable="") == first
     assert not (first / "more").exists()
 
 
@@ -412,7 +413,7 @@ def test_archive_with_anything_but_files_and_folders_is_refused(tmp_path, cache)
         with tarfile.open(tmp_path / "odd.tar.gz", "w:gz") as packed:
             packed.addfile(odd)
         with pytest.raises(WeightsError, match="neither a file nor a folder") as caught:
-            hub.fetch(str(tmp_path / "odd.tar.gz"), variable="")
+            tfhub.fetch(str(tmp_path / "odd.tar.gz"), variable="")
         assert_says(caught.value, tmp_path / "odd.tar.gz")
     assert not list(cache.iterdir())
 
@@ -427,7 +428,7 @@ def test_model_in_a_pipe_is_refused(tmp_path):
 def test_password_in_an_address_is_not_shown(server, pauses):
     address = server.address.replace("http://", "http://user:hunter2@") + "/toy/1"
     with pytest.raises(WeightsError) as caught:
-        hub.fetch(address, variable="MNST_DEEPLAB")
+        tfhub.fetch(address, variable="MNST_DEEPLAB")
     assert_says(caught.value, server.address, "404 Not Found")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in models.display_name(SegmentationModel(address))
@@ -453,7 +454,7 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
     download, cache, pauses, capfd, monkeypatch, answer, reason, tries
 ):
     if "stall" in answer:
-        monkeypatch.setattr(hub, "TIMEOUT", 0.2)
+        monkeypatch.setattr(tfhub, "TIMEOUT", 0.2)
     if answer.get("body") is HALF:
         half = download.whole[: len(download.whole) // 2]
         claimed = len(half if answer.get("length") is HALF else download.whole)
@@ -463,19 +464,19 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(
         download.fetch()
     assert_says(caught.value, reason, download.address, "model=", "--model", "MNST_DEEPLAB")
     assert len(download.server.asked) == tries
-    assert pauses[0] == list(hub.RETRY_PAUSES[: tries - 1])
-    assert sorted(hub.RETRY_PAUSES) == list(hub.RETRY_PAUSES)
+    assert pauses[0] == list(tfhub.RETRY_PAUSES[: tries - 1])
+    assert sorted(tfhub.RETRY_PAUSES) == list(tfhub.RETRY_PAUSES)
     assert not cache.exists() or not list(cache.iterdir())
     assert capfd.readouterr() == ("", "")
     download.server.stalls_end.set()
-    monkeypatch.setattr(hub, "TIMEOUT", 30)
+    monkeypatch.setattr(tfhub, "TIMEOUT", 30)
     download.put(download.whole)
     assert_labelled(download.segment().labels)
 
 
 def test_failed_download_from_the_hub_names_a_model_elsewhere(server, monkeypatch):
     """The variable takes that name, so what is said can be typed."""
-    monkeypatch.setattr(models, "HUB_ADDRESS", server.address)
+    monkeypatch.setattr(models, "TENSORFLOW_HUB", server.address)
     on_hub = SegmentationModel(f"{server.address}/lite-model/toy/1", PASCAL_VOC, 32, SCALING)
     with pytest.raises(WeightsError) as caught:
         mnst.segment(PHOTO, model=on_hub)
@@ -511,7 +512,7 @@ def test_server_that_recovers_is_asked_again(download, pauses, status):
     download.put(status=status)
     meanwhile.append(lambda: download.put(download.whole))
     assert download.fetch().exists()
-    assert waited == [hub.RETRY_PAUSES[0]]
+    assert waited == [tfhub.RETRY_PAUSES[0]]
     assert len(download.server.asked) == 2
 
 
@@ -530,7 +531,7 @@ def test_archive_of_something_else_is_not_kept(server, tmp_path, archive, cache,
 def test_refused_connection_says_what_to_do(cache, pauses):
     for address in ("http://127.0.0.1:1/model", "http://127.0.0.1:1/model.tflite"):
         with pytest.raises(WeightsError, match="refused") as caught:
-            hub.fetch(address, variable="MNST_DEEPLAB")
+            tfhub.fetch(address, variable="MNST_DEEPLAB")
         assert_says(caught.value, address, "MNST_DEEPLAB")
     assert pauses[0] == []
 

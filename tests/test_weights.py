@@ -33,9 +33,13 @@ def keras_home(tmp_path, monkeypatch):
     return home
 
 
-def publish(monkeypatch, name, **changes):
-    """Changes what is known of the weights that Keras publishes."""
-    weights = dataclasses.replace(BACKBONES[name].weights, **changes)
+def publish(monkeypatch, name, *, address, digest=None, **changes):
+    """Changes what is known of the weights that Keras publishes, and leaves them in one place."""
+    known = BACKBONES[name].weights
+    release = dataclasses.replace(
+        known.release, addresses=(address,), digest=digest or known.release.digest
+    )
+    weights = dataclasses.replace(known, release=release, **changes)
     backbone = dataclasses.replace(BACKBONES[name], weights=weights)
     monkeypatch.setitem(BACKBONES, name, backbone)
 
@@ -146,7 +150,7 @@ def serve(server, monkeypatch):
             monkeypatch,
             name,
             address=server.put(f"/{name}.h5", body, **answer),
-            md5=hashlib.md5(BODY).hexdigest(),
+            digest=f"md5:{hashlib.md5(BODY).hexdigest()}",
             timeout=0.2,
         )
         return server

@@ -23,6 +23,8 @@ from mnst.checks import (
     user_path,
 )
 from mnst.masks import Classes, hub
+from mnst.sources import hubs, tfhub
+from mnst.sources.releases import RELEASES, TENSORFLOW_HUB
 
 DEEPLAB_VARIABLE = "MNST_DEEPLAB"
 """Environment variable that holds the path or the name of a segmentation model."""
@@ -42,8 +44,9 @@ class SegmentationModel:
     """A network that labels pixels, and what has to be known to use it.
 
     Attributes:
-        address: A TensorFlow Hub handle, or another http(s) address, of a SavedModel or a `.tflite`
-            file; or the path of a SavedModel's folder, of its `.tar.gz`, or of a `.tflite` file.
+        address: A TensorFlow Hub handle, another http(s) address, or one on Hugging Face or Kaggle,
+            hf://.. or kaggle://.., of a SavedModel or a `.tflite` file; or the path of a
+            SavedModel's folder, of its `.tar.gz`, or of a `.tflite` file.
         names: The names of its labels 0, 1, ..; none, if they aren't known.
         size: The side of its square input, in pixels; None is what the file says.
         scaling: (d, s), where its input is pixels / d + s with pixels in 0..255. None is right for
@@ -94,37 +97,31 @@ def _check_scaling(scaling: Any) -> tuple[float, float]:
     )
 
 
-def _pascal(address: str, size: int) -> SegmentationModel:
+def _pascal(name: str, size: int) -> SegmentationModel:
+    address = RELEASES[name].addresses[0]
     return SegmentationModel(address, PASCAL_VOC, size, (127.5, -1.0), "Apache-2.0")
 
 
-def _edge_tpu(kind: str) -> SegmentationModel:
+def _edge_tpu(name: str) -> SegmentationModel:
     # Their pages say ADE20K in 32 classes, but not which class has which number. Neither does the
     # code that trained them. So their labels have no names here: a guessed person would be wrong
     # in silence.
-    address = f"https://tfhub.dev/google/edgetpu/vision/deeplab-edgetpu/default_argmax/{kind}/1"
+    address = RELEASES[name].addresses[0]
     return SegmentationModel(address, (), 512, (128.0, -0.5), "Apache-2.0")
 
 
-HUB_ADDRESS = "https://tfhub.dev/"
-_SAYAK = f"{HUB_ADDRESS}sayakpaul/lite-model/deeplabv3"
 MODELS = {
-    "deeplabv3-mobilenetv2": _pascal(f"{_SAYAK}-mobilenetv2/1/default/1", 513),
-    # Not from TensorFlow Hub, whose addresses lead to Kaggle now: users report HTTP 403 from there.
-    "deeplabv3-mobilenetv2-quant": _pascal(
-        "https://raw.githubusercontent.com/google-coral/test_data/"
-        "104342d2d3480b3e66203073dac24f4e2dbb4c41/deeplabv3_mnv2_pascal_quant.tflite",
-        513,
-    ),
-    "deeplabv3": _pascal(f"{HUB_ADDRESS}tensorflow/lite-model/deeplabv3/1/metadata/2", 257),
-    "deeplabv3-mobilenetv2-dm05": _pascal(f"{_SAYAK}-mobilenetv2_dm05/1/default/2", 513),
-    "deeplabv3-mobilenetv2-dm05-int8": _pascal(f"{_SAYAK}-mobilenetv2_dm05-int8/1/default/2", 513),
-    "deeplabv3-xception65": _pascal(f"{_SAYAK}-xception65/1/default/2", 513),
-    "deeplab-edgetpu-xs": _edge_tpu("xs"),
-    "deeplab-edgetpu-s": _edge_tpu("s"),
-    "deeplab-edgetpu-m": _edge_tpu("m"),
+    "deeplabv3-mobilenetv2": _pascal("deeplabv3-mobilenetv2", 513),
+    "deeplabv3-mobilenetv2-quant": _pascal("deeplabv3-mobilenetv2-quant", 513),
+    "deeplabv3": _pascal("deeplabv3", 257),
+    "deeplabv3-mobilenetv2-dm05": _pascal("deeplabv3-mobilenetv2-dm05", 513),
+    "deeplabv3-mobilenetv2-dm05-int8": _pascal("deeplabv3-mobilenetv2-dm05-int8", 513),
+    "deeplabv3-xception65": _pascal("deeplabv3-xception65", 513),
+    "deeplab-edgetpu-xs": _edge_tpu("deeplab-edgetpu-xs"),
+    "deeplab-edgetpu-s": _edge_tpu("deeplab-edgetpu-s"),
+    "deeplab-edgetpu-m": _edge_tpu("deeplab-edgetpu-m"),
 }
-"""Models by name, with input size, scaling, labels and licence."""
+"""Models by the names of their releases, with input size, scaling, labels and licence."""
 
 DEFAULT_MODEL = "deeplabv3-mobilenetv2"
 _ELSEWHERE = "deeplabv3-mobilenetv2-quant"  # what to take where TensorFlow Hub can't be reached
@@ -147,6 +144,7 @@ def find_model(
 
     Raises:
         TypeError: If it is none of what `segment` takes.
+        ValueError: If it is no address on a hub, though it begins as one.
         FileNotFoundError: If there is no such file, folder, or name.
 
     Example:
@@ -161,7 +159,9 @@ def find_model(
     if not isinstance(model, SegmentationModel):
         address = _as_address(named_by, model)
         model = _in_table(address) or SegmentationModel(address)
-    if not images.is_address(model.address) and not user_path(model.address).exists():
+    if hubs.is_hub_address(model.address):
+        hubs.parse(named_by, model.address)
+    elif not images.is_address(model.address) and not user_path(model.address).exists():
         raise FileNotFoundError(
             f"{images.named(model.address)}: there is no such file or folder, but {named_by} names "
             f"it; give one, a TensorFlow Hub handle, or one of {', '.join(MODELS)}"
@@ -173,10 +173,16 @@ def find_model(
 def _in_table(text: str) -> SegmentationModel | None:
     """Looks a name, an address, or a handle without its host up in the table."""
     by_address = {model.address: model for model in MODELS.values()}
+    on_hub = {
+        mirror: dataclasses.replace(model, address=mirror)
+        for name, model in MODELS.items()
+        for mirror in RELEASES[name].addresses[1:]
+    }
     return (
         MODELS.get(text)
         or by_address.get(text.partition("?")[0])
-        or by_address.get(HUB_ADDRESS + text)
+        or by_address.get(TENSORFLOW_HUB + text)
+        or on_hub.get(text)
     )
 
 
@@ -187,11 +193,11 @@ def display_name(model: SegmentationModel) -> str:
 
 
 def fetch_model(model: SegmentationModel) -> Path:
-    """Returns where a model's files are, once they are there; see `hub.fetch`."""
+    """Returns where a model's files are, once they are there; see `tfhub.fetch`."""
     instead = ""
-    if model.address.startswith(HUB_ADDRESS):
+    if model.address.startswith(TENSORFLOW_HUB):
         instead = f"set {DEEPLAB_VARIABLE}={_ELSEWHERE}, which is not on TensorFlow Hub"
-    return hub.fetch(model.address, variable=DEEPLAB_VARIABLE, instead=instead)
+    return tfhub.fetch(model.address, variable=DEEPLAB_VARIABLE, instead=instead)
 
 
 def complete_by_contents(model: SegmentationModel, path: Path) -> SegmentationModel:

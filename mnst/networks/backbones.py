@@ -15,29 +15,23 @@ from mnst.networks.lite import LITE_WIDTHS
 from mnst.networks.models import KerasBackbone
 from mnst.networks.vgg import VGG
 from mnst.networks.weights import Backbone, KerasFile, LiteFile
+from mnst.sources.releases import RELEASES
 
 
-def _keras_file(name: str, md5: str) -> KerasFile:
-    """Returns what keras.applications says of a network's file, where it has no public names."""
-    file = f"{name}/{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    return KerasFile(
-        name.upper(),
-        address=f"https://storage.googleapis.com/tensorflow/keras-applications/{file}",
-        md5=md5,
-        variable=f"MNST_{name.upper()}_WEIGHTS",
-    )
+def _keras_file(name: str) -> KerasFile:
+    return KerasFile(name.upper(), RELEASES[name], variable=f"MNST_{name.upper()}_WEIGHTS")
 
 
 VGG19: VGG = VGG(
     "vgg19",
     blocks=((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
-    weights=_keras_file("vgg19", "253f8cb515780f3b799900260a226db6"),
+    weights=_keras_file("vgg19"),
 )
 
 VGG16 = VGG(
     "vgg16",
     blocks=((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
-    weights=_keras_file("vgg16", "6d6bbae143d832006294945121d1f1fc"),
+    weights=_keras_file("vgg16"),
 )
 
 VGG19_LITE = dataclasses.replace(
@@ -105,7 +99,8 @@ def vgg_layers(
             nearly the same outputs as VGG19; "auto", which is VGG19 where it can be had; or a
             `Backbone`.
         weights: Path of the network's weights without its top, in either of Keras' formats, or of
-            a student's, as `mnst.distill` writes them. None looks where `VGG.find_weights` says.
+            a student's, as `mnst.distill` writes them; or their address, hf://.. or kaggle://..
+            None looks where `VGG.find_weights` says.
         dtype: What the convolutions compute in. The outputs have it too.
 
     Returns:

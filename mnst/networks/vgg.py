@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mnst.backend import keras
-from mnst.checks import check_path, shown
+from mnst.checks import shown
 from mnst.errors import WeightsError
 from mnst.networks.lite import Width, read_lite
-from mnst.networks.weights import KerasFile, LiteFile, WeightsSource
+from mnst.networks.weights import KerasFile, LiteFile, WeightsSource, ending_of
+from mnst.sources.hubs import check_place
 
 
 @dataclass(frozen=True)
@@ -106,16 +107,17 @@ class VGG:
     def find_weights(self, weights: str | os.PathLike[str] | None = None) -> WeightsSource:
         """Says which weights would be used, without loading or downloading anything.
 
-        Of weights that Keras publishes the first of these is taken: the argument, the file named
-        by the environment variable, Keras' cache, Keras' download. A file that was named but isn't
+        Of weights that Keras publishes the first of these is taken: the argument, what the
+        environment variable names, Keras' cache, a download. A file that was named but isn't
         there is an error, never a reason to look further.
 
         Args:
             weights: Path of the network's weights without its top, as Keras saves them (`.h5`); of
-                a small network's, as `mnst.distill` saves them (`.npz`); or None.
+                a small network's, as `mnst.distill` saves them (`.npz`); the address of such a file
+                on Hugging Face or Kaggle; or None.
 
         Raises:
-            ValueError: If the file is another network's, by its ending.
+            ValueError: If the file is another network's, by its ending, or the address is none.
             TypeError: If `weights` is no path.
             FileNotFoundError: If a named file isn't there.
 
@@ -124,16 +126,16 @@ class VGG:
             >>> get_backbone("vgg19-lite").find_weights().origin
             'embedded'
         """
-        weights = None if weights is None else check_path("weights", weights)
-        small = weights is not None and weights.suffix == ".npz"
+        place = None if weights is None else check_place("weights", weights)
+        small = place is not None and ending_of(place) == ".npz"
         if small and self.fallback is not None:
-            return self.fallback.find_weights(weights)
-        if weights is not None and small != (self.widths is not None):
+            return self.fallback.find_weights(place)
+        if place is not None and small != (self.widths is not None):
             raise ValueError(
-                f"weights is {weights.name}, but backbone is {self.name!r}: Keras' weights "
+                f"weights is {Path(place).name}, but backbone is {self.name!r}: Keras' weights "
                 f"end in .h5, those of mnst.distill in .npz"
             )
-        source = self.weights.find(dataclasses.replace(self, fallback=None), weights)
+        source = self.weights.find(dataclasses.replace(self, fallback=None), place)
         fallback = None if self.fallback is None else self.fallback.find_weights()
         return dataclasses.replace(source, fallback=fallback)
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Protocol, runtime_checkable
-
-from tqdm import tqdm
 
 from mnst import images
 from mnst.backend import keras
 from mnst.checks import user_path
 from mnst.errors import WeightsError, calls_within_mnst, one_line
-from mnst.images import file_digest, sha256
-
-_LARGEST = 2**31  # bytes of a download
-_SECONDS = 3600  # that it may take in all
+from mnst.images import sha256
+from mnst.sources import files, hubs
+from mnst.sources.releases import Release, release_at
 
 _OR_LITE = "; or paint with the small network that comes with mnst, backbone='vgg19-lite'"
 
@@ -99,7 +98,7 @@ class WeightsSource:
         origin: Who named the place: "weights argument", a variable such as "MNST_VGG19_WEIGHTS",
             "Keras cache", "download", "embedded", or "Keras model".
         path: The file; where it will be, if it has yet to be downloaded. None, if the backbone
-            holds its weights itself.
+            holds its weights itself, or a hub's own cache will have it.
         release: What the file has to be, and how to get it. None for a file of the user's.
         fallback: Takes this one's place where the file can't be downloaded.
         digest: Stands for the weights of a backbone without a file.
@@ -108,7 +107,7 @@ class WeightsSource:
     backbone: Backbone
     origin: str
     path: Path | None = None
-    release: KerasFile | LiteFile | None = None
+    release: KerasFile | LiteFile | HubFile | None = None
     fallback: WeightsSource | None = None
     digest: str | None = None
 
@@ -117,20 +116,25 @@ class WeightsSource:
         """SHA-256 of the file, in hex; the digest where there is none. The file has to be there."""
         return self.digest if self.path is None else sha256(self.path)
 
+    @property
+    def place(self) -> str:
+        """Where the weights are, as messages say it: a path, or an address on a hub."""
+        return str(self.release.address if isinstance(self.release, HubFile) else self.path)
+
     def fetch(self) -> WeightsSource:
         """Returns a source whose file is there, after downloading it where that is needed.
 
-        A file in Keras' cache whose hash is not that of Keras' own is downloaded again. Where the
-        download fails, a warning says so, and the fallback is returned, if there is one.
+        A file in Keras' cache whose hash is not that of Keras' own is downloaded again. Where all
+        downloads fail, a warning says so, and the fallback is returned, if there is one.
 
         Raises:
-            WeightsError: If the download fails, and the message says how to get the file by hand;
+            WeightsError: If they fail, and the message says how to get the file by hand;
                 or if the weights inside the package are damaged.
         """
-        if self.release is None or self.path is None:
+        if self.release is None:
             return self
         try:
-            self.release.fetch(self.path)
+            return dataclasses.replace(self, path=self.release.fetch())
         except WeightsError as error:
             if self.fallback is None:
                 instead = "" if self.origin == "embedded" else _OR_LITE
@@ -141,7 +145,6 @@ class WeightsSource:
                 stacklevel=1 + calls_within_mnst(),
             )
             return self.fallback.fetch()
-        return self
 
     def build(self, layers: Iterable[str], dtype: str) -> keras.Model:
         """Builds the network, from a source that `fetch` returned.
@@ -157,17 +160,20 @@ class KerasFile:
 
     Attributes:
         network: Whose they are, as messages call it.
-        address: Where Keras downloads them. The cache has them under the same file name.
-        md5: Their hash, in hex.
-        variable: Environment variable that may hold the path of such a file.
+        release: Where they are published. The cache has them under the first address' file name.
+        variable: Environment variable that may hold the path or the address of such a file.
         timeout: Seconds of silence after which a download is given up.
     """
 
     network: str
-    address: str
-    md5: str
+    release: Release
     variable: str
     timeout: float = 30
+
+    @property
+    def address(self) -> str:
+        """Where Keras downloads them."""
+        return self.release.addresses[0]
 
     @property
     def cached(self) -> Path:
@@ -183,57 +189,69 @@ class KerasFile:
             f"anywhere and name it by weights= (--weights) or by the variable {self.variable}"
         )
 
-    def find(self, backbone: Backbone, weights: str | os.PathLike[str] | None) -> WeightsSource:
-        """Returns the first of: the argument, the variable's file, Keras' cache, its download."""
+    def find(self, backbone: Backbone, weights: Path | str | None) -> WeightsSource:
+        """Returns the first of: the argument, what the variable names, Keras' cache, a download."""
         hint = f"; {self.network}'s weights are at {self.address}"
         if weights is not None:
-            path = _existing_file(weights, "weights", hint)
-            return WeightsSource(backbone, "weights argument", path)
+            return _named(backbone, weights, "weights argument", "weights", hint)
         if named := os.environ.get(self.variable):
-            path = _existing_file(named, self.variable, hint)
-            return WeightsSource(backbone, self.variable, path)
+            return _named(backbone, named, self.variable, self.variable, hint)
         origin = "Keras cache" if self.cached.is_file() else "download"
         return WeightsSource(backbone, origin, self.cached, release=self)
 
-    def fetch(self, path: Path) -> None:
-        """Downloads the file, unless it is there already.
+    def fetch(self) -> Path:
+        """Returns the file's path, after downloading it unless it is there already.
 
         Raises:
             WeightsError: If it can't be downloaded.
         """
-        if path.is_file() and file_digest(path, "md5") == self.md5:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with images.replacing(path) as file, _bar(self.address) as bar:
-                images.download_into(
-                    file,
-                    self.address,
-                    limit=_LARGEST,
-                    seconds=_SECONDS,
-                    timeout=self.timeout,
-                    arrived=bar,
-                )
-                file.flush()
-                if file_digest(file.name, "md5") != self.md5:
-                    raise ValueError("what came is another file, by its hash")
-        except (OSError, ValueError) as error:
-            reason = error.reason if isinstance(error, images.DownloadError) else one_line(error)
-            if path.is_file():
-                reason += "; what lies in the cache is not Keras' file"
-            raise WeightsError(f"{self.network}'s weights can't be downloaded ({reason})") from None
+        path = self.cached
+        if path.is_file():
+            with contextlib.suppress(images.DownloadError):
+                self.release.check(self.address, functools.partial(images.file_digest, path))
+                return path
+
+        def download(address: str) -> Path:
+            try:
+                return files.download(self.release, address, path, timeout=self.timeout)
+            except images.DownloadError as error:
+                if not path.is_file():
+                    raise
+                reason = f"{error.reason}; what lies in the cache is not Keras' file"
+                raise images.DownloadError(address, reason) from None
+
+        return self.release.fetch(download, ".h5")
 
 
-@contextlib.contextmanager
-def _bar(address: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Shows a download on standard error; gives what to call with the bytes that have come."""
-    with tqdm(desc=address, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+@dataclass(frozen=True)
+class HubFile:
+    """Weights of the user's own choice, on Hugging Face or on Kaggle.
 
-        def arrived(count: int, expected: int | None) -> None:
-            bar.total = expected
-            bar.update(count - bar.n)
+    Attributes:
+        address: Where they are.
+        named_by: What has named the address, as messages call it.
+        network: What they are called where another network takes their place.
+    """
 
-        yield arrived
+    address: str
+    named_by: str
+    network: str
+
+    @property
+    def how_to_get(self) -> str:
+        """What to do where they can't be downloaded."""
+        return f"get them on a machine that reaches them, and let {self.named_by} name the file"
+
+    def fetch(self) -> Path:
+        """Returns the file's path, after downloading it unless it is in the hub's cache.
+
+        Raises:
+            WeightsError: If it can't be downloaded.
+        """
+        path = release_at(self.address).fetch(Path, ending_of(self.address))
+        if path.is_dir():
+            raise WeightsError(f"{self.address}: is the folder {path}; name a file in it")
+        return path
 
 
 @dataclass(frozen=True)
@@ -245,16 +263,36 @@ class LiteFile:
     network: ClassVar[str] = "vgg19-lite"
     how_to_get: ClassVar[str] = "install mnst again (pip install --force-reinstall --no-deps mnst)"
 
-    def find(self, backbone: Backbone, weights: str | os.PathLike[str] | None) -> WeightsSource:
+    def find(self, backbone: Backbone, weights: Path | str | None) -> WeightsSource:
         """Returns the argument, or the file inside the package."""
         if weights is None:
             return WeightsSource(backbone, "embedded", self.path, release=self)
-        return WeightsSource(backbone, "weights argument", _existing_file(weights, "weights"))
+        return _named(backbone, weights, "weights argument", "weights")
 
-    def fetch(self, path: Path) -> None:
+    def fetch(self) -> Path:
         """Makes sure that the file is the one that was put into the package."""
-        if not path.is_file() or sha256(path) != self.sha256:
-            raise WeightsError(f"{path}: missing or damaged")
+        if not self.path.is_file() or sha256(self.path) != self.sha256:
+            raise WeightsError(f"{self.path}: missing or damaged")
+        return self.path
+
+
+def ending_of(weights: Path | str) -> str:
+    """Returns how the name of a weights file ends; Keras' ending for a hub's model as a whole."""
+    if isinstance(weights, str) and hubs.is_hub_address(weights):
+        return PurePosixPath(hubs.parse("weights", weights).path).suffix or ".h5"
+    return Path(weights).suffix
+
+
+def _named(
+    backbone: Backbone, weights: Path | str, origin: str, named_by: str, hint: str = ""
+) -> WeightsSource:
+    """Returns the source that the user named, a file or an address on a hub."""
+    place = hubs.check_place(named_by, weights)
+    if isinstance(place, str):
+        return WeightsSource(
+            backbone, origin, release=HubFile(place, named_by, f"what {named_by} names")
+        )
+    return WeightsSource(backbone, origin, _existing_file(place, named_by, hint))
 
 
 def _existing_file(path: str | os.PathLike[str], named_by: str, hint: str = "") -> Path:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import numpy as np
 
-from mnst.checks import check_choice, check_number, check_path, check_whole, shown
+from mnst.checks import check_choice, check_number, check_whole, shown
 from mnst.engine.devices import PRECISIONS
 from mnst.engine.planning import parse_memory
 from mnst.engine.trainer import StepRecord
@@ -25,6 +25,7 @@ from mnst.painting.checkpoints import check_checkpoint
 from mnst.painting.mixture import Mixture
 from mnst.recipes import Recipe, get_recipe
 from mnst.reporting.progress import check_log_dir
+from mnst.sources.hubs import check_place
 
 Path = str | os.PathLike[str]
 Localize = Literal["guided", "composite"]
@@ -54,8 +55,8 @@ class NetworkOptions(TypedDict, total=False):
         backbone: The network that measures: "vgg19", "vgg16", "vgg19-lite", or an object of your
             own, such as a Keras model. "auto" is VGG19, and the small vgg19-lite where VGG19's
             weights can't be had.
-        weights: Path of the backbone's weights. Without it the file named by the variable
-            MNST_VGG19_WEIGHTS is taken, or Keras' cache, or Keras' download.
+        weights: Path of the backbone's weights, or their address, hf://.. or kaggle://.. Without
+            it what the variable MNST_VGG19_WEIGHTS names is taken, or Keras' cache, or a download.
         precision: What the network computes in: "float32", "bfloat16", or "auto", which is
             bfloat16 where the hardware multiplies it faster. Losses are float32 always.
         memory: What the run may take: bytes, or a text such as "8GB". A picture that takes more is
@@ -65,7 +66,7 @@ class NetworkOptions(TypedDict, total=False):
 
     size: Annotated[int, 512]
     backbone: Annotated[Any, "auto"]
-    weights: Annotated[Path | None, None]
+    weights: Annotated[Path | str | None, None]
     precision: Annotated[str, "auto"]
     memory: Annotated[int | str | None, None]
 
@@ -355,7 +356,7 @@ def check_scene(options: SceneOptions) -> Recipe:
     check_style_size(options["style_size"])
     check_colours(options["colours"])
     if options["weights"] is not None:
-        check_path("weights", options["weights"])
+        check_place("weights", options["weights"])
     masks = options["style_masks"]
     if masks is not None and not (isinstance(masks, (list, tuple)) or np.ndim(masks) == 3):
         raise TypeError(f"style_masks is {shown(masks)}: give a list, a mask for each style")

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mnst import cli, images
 from mnst.masks import hub, models
+from mnst.sources import tfhub
 
 ODD = (
     *("", " ", "-1", "0", "-0", "1", "2", "nan", "inf", "-inf", "1e400", "1e-400", "1e300"),
@@ -125,7 +126,7 @@ def folder(tmp_path, monkeypatch, tripwire, clean_environment):
     fingerprint = hub.fingerprint(tmp_path / "deeplab.tflite")
     monkeypatch.setitem(models.KNOWN_CONTENTS, fingerprint, described)
     monkeypatch.setenv("MNST_DEEPLAB", str(tmp_path / "deeplab.tflite"))
-    monkeypatch.setattr(hub, "RETRY_PAUSES", ())
+    monkeypatch.setattr(tfhub, "RETRY_PAUSES", ())
     return tmp_path
 
 

@@ -1,0 +1,1 @@
+"""Where models come from: what is published under which addresses, and how it is fetched."""
