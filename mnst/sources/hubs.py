@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import queue
 import re
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +32,7 @@ _ADDRESS = {
     _HUGGING_FACE: rf"(?P<handle>{_PART}/{_PART})(?:@(?P<revision>{_PART}))?(?:/(?P<path>.*))?",
     _KAGGLE: rf"(?P<handle>{_PART}/{_PART}/{_PART}/{_PART}(?:/\d+)?)(?:/(?P<path>.*))?",
 }
+SECONDS = 3600  # that a download may take in all
 _LONGEST = 200  # letters of what a package says of a failure
 
 
@@ -110,17 +114,42 @@ def fetch(text: str, ending: str) -> Path:
     try:
         # Standard output is for what was asked for; kagglehub writes its progress there.
         with contextlib.redirect_stdout(sys.stderr):
-            place = Path(get(address))
+            place = Path(_in_time(lambda: get(address)))
     except DownloadError:
         raise
     except Exception as error:  # the packages, and those beneath them, raise what they please
-        # Hugging Face's says what happened, in general; its cause is what did.
-        raise DownloadError(text, one_line(error.__cause__ or error)[:_LONGEST]) from None
+        raise DownloadError(text, one_line(_first_cause(error))[:_LONGEST]) from None
     files = sorted(place.rglob(f"*{ending}")) if place.is_dir() else []
     place = files[0] if len(files) == 1 else place
     if address.sha256 is not None:
         _check_hash(text, place, address.sha256)
     return place
+
+
+def _in_time(get: Callable[[], str]) -> str:
+    """Gives up what takes too long: kagglehub waits for a silent server as long as it takes."""
+    outcome: queue.SimpleQueue[tuple[str, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((get(), None))
+        except Exception as error:
+            outcome.put(("", error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = outcome.get(timeout=SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"it takes longer than {SECONDS:g} seconds") from None
+    if error is not None:
+        raise error
+    return found
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Returns what an error began with; what came after says in general that something failed."""
+    inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error if inner is None else _first_cause(inner)
 
 
 def _check_hash(text: str, place: Path, expected: str) -> None:
