@@ -68,25 +68,18 @@ class Tiled:
             _Block(model, ahead, [view for view in views if view.layer in model.output], tile)
             for model, ahead in _cut_at_pools(extractor, {view.layer for view in views})
         ]
-        self._pull_losses = tf.function(functools.partial(_pull_losses, recipe=recipe))
+        self.pull_losses = tf.function(functools.partial(_pull_losses, recipe=recipe))
 
     def statistics(self, image: Any, *, places: Places = EVERYWHERE) -> Statistics:
         """See `Evaluator`."""
-        seen, _ = self._forward(image, places)
+        seen, _ = self.forward(image, places)
         return seen
 
     def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, NamedLosses]:
         """See `Evaluator`."""
-        seen, given = self._forward(image, targets.places)
-        objective, losses, of_values = self._pull_losses(seen, targets)
-        gradient = None
-        for block in reversed(self._blocks):
-            of_sums = {view.key: of_values[view.name][view.layer] for view in block.added}
-            of_maps = {view.key: of_values[view.name][view.layer].numpy() for view in block.joined}
-            if block.ahead is not None:
-                of_maps[block.ahead] = gradient
-            gradient = block.backward(given.pop(), targets.places, of_sums, of_maps)
-        return objective, tf.constant(gradient), losses
+        seen, given = self.forward(image, targets.places)
+        objective, losses, of_values = self.pull_losses(seen, targets)
+        return objective, tf.constant(self.backward(given, targets.places, of_values)), losses
 
     def work(self, height: int, width: int) -> float:
         """Returns how much is computed in a step, as a multiple of what an untiled one takes.
@@ -100,8 +93,8 @@ class Tiled:
             height, width = height // 2, width // 2
         return 1.5 * in_tiles / whole
 
-    def _forward(self, image: Any, places: Places) -> tuple[Statistics, list[np.ndarray]]:
-        """Returns the statistics, and what each block was given."""
+    def forward(self, image: Any, places: Places) -> tuple[Statistics, list[np.ndarray]]:
+        """Takes the first pass: returns the statistics, and what each block was given."""
         seen = {name: Seen({}, {}) for name in self._recipe.objective}
         given = [np.asarray(image, np.float32)]
         for block in self._blocks:
@@ -115,6 +108,34 @@ class Tiled:
             if block.ahead is not None:
                 given.append(maps[block.ahead])
         return seen, given
+
+    def backward(
+        self,
+        given: Sequence[np.ndarray],
+        places: Places,
+        of_values: Mapping[str, Mapping[str, Tensor]],
+    ) -> np.ndarray:
+        """Takes the second pass: pulls a gradient back from the statistics to the picture.
+
+        Args:
+            given: What each block was given, from `forward`.
+            places: The same as there.
+            of_values: The gradient with respect to the statistics' values, by term and layer, from
+                `pull_losses`.
+
+        Returns:
+            float32 [1, H, W, 3].
+        """
+        gradient = np.empty(0)  # of what is ahead: of the last block nothing
+        for block, of_block in zip(reversed(self._blocks), reversed(given), strict=True):
+            of_sums = {view.key: of_values[view.name][view.layer] for view in block.added}
+            of_maps = {
+                view.key: np.asarray(of_values[view.name][view.layer]) for view in block.joined
+            }
+            if block.ahead is not None:
+                of_maps[block.ahead] = gradient
+            gradient = block.backward(of_block, places, of_sums, of_maps)
+        return gradient
 
 
 def check_terms_can_be_tiled(recipe: Objective) -> None:
