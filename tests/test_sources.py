@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from scenes import PHOTO, RECIPE, STYLES
 
 import mnst
 from mnst.errors import WeightsError
@@ -337,6 +338,15 @@ def test_a_students_file_has_another_ending(server):
     assert get_backbone("auto").find_weights(address).backbone.name == "vgg19-lite"
     with pytest.raises(ValueError, match=r"Keras' weights end in \.h5"):
         get_backbone("vgg16").find_weights(address)
+
+
+def test_picture_is_painted_by_a_network_from_a_hub(server):
+    student = BACKBONES["vgg19-lite"].weights.path.read_bytes()
+    server.files["student.npz"] = student
+    given = {"weights": f"hf://{REPOSITORY}/student.npz", "backbone": "vgg19-lite"}
+    result = mnst.stylize(PHOTO, STYLES, recipe=RECIPE, progress=False, **given)
+    assert result.settings["weights"]["origin"] == "weights argument"
+    assert result.settings["weights"]["sha256"] == hashlib.sha256(student).hexdigest()
 
 
 @pytest.fixture
