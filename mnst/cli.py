@@ -44,6 +44,7 @@ from mnst.painting.signatures import described
 from mnst.painting.sweeps import sweep
 from mnst.painting.transfer import stylize
 from mnst.recipes import get_recipe
+from mnst.sources.releases import release_at
 
 BAD_INPUT = 2
 FAILED = 1
@@ -681,7 +682,8 @@ def _info() -> int:
     _show(f"{'weights':<12}{source.backbone.name} {where} {source.place}")
     if source.origin == "download":
         _show(f"{'offline':<12}vgg19-lite paints; for VGG19 {VGG19.weights.how_to_get}")
-    _show(f"{'deeplab':<12}{images.describe(find_model().address)}")
+    places = map(images.describe, release_at(find_model().address).addresses)
+    _show(f"{'deeplab':<12}{', or else '.join(places)}")
     return 0
 
 
