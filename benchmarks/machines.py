@@ -6,8 +6,9 @@ content's features); they are added up, and the losses say how they want them ch
 pulls that back to the pixels of its strip, and what strips overlap is added up.
 
 Each machine is a process, and they work in turn, so that each has all cores, as it would have them.
-Prints and writes seconds, bytes, what a task costs beyond its work, and how many times as soon a
-step would be done over a network of a given speed.
+Prints and writes seconds, bytes, what a task costs beyond its work, how many times as soon a step
+would be done over a network of a given speed, and how much of processors' time all strips take,
+relative to the whole: that hardly depends on what else the machine has to do.
 """
 
 import argparse
@@ -184,9 +185,9 @@ def _open(recipe, *given):
 
 
 def _call(name, given):
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     answer = getattr(_machine, name)(*given)
-    return answer, time.perf_counter() - began
+    return answer, time.perf_counter() - began, time.process_time() - busy
 
 
 class Remote:
@@ -208,10 +209,11 @@ class Remote:
 
     def _asked(self, name, given):
         began = time.perf_counter()
-        answer, seconds = self._process.submit(_call, name, given).result()
+        answer, seconds, work = self._process.submit(_call, name, given).result()
         beyond = time.perf_counter() - began - seconds
         sizes = [len(pickle.dumps(each)) for each in (given, answer)]
-        self.calls[name] = {"seconds": seconds, "beyond": beyond, "out": sizes[0], "back": sizes[1]}
+        self.calls[name] = {"seconds": seconds, "work": work, "beyond": beyond}
+        self.calls[name] |= {"out": sizes[0], "back": sizes[1]}
         return answer
 
 
@@ -236,13 +238,14 @@ def measure(picture, targets, tiled, parts, given):
     calls = [machine.calls for machine in machines]
     for machine in machines:
         machine.close()
-    work = sum(of["seconds"] + of["beyond"] for call in calls for of in call.values())
+    in_calls = sum(of["seconds"] + of["beyond"] for call in calls for of in call.values())
     slowest = {name: max(call[name]["seconds"] for call in calls) for name in ("see", "pull")}
     return gradient, {
         "parts": parts,
         "see": slowest["see"],
         "pull": slowest["pull"],
-        "reduce": wall - work,
+        "reduce": wall - in_calls,
+        "work": sum(of["work"] for call in calls for of in call.values()),
         "beyond": float(np.mean([of["beyond"] for call in calls for of in call.values()])),
         "bytes": {
             f"{name} {way}": max(call[name][way] for call in calls)
@@ -269,13 +272,13 @@ def main():
     tiled = Machine(recipe, *given[1:]).tiled
     picture, targets = scene(tiled, recipe, options.size)
     for _ in range(2):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         _, expected, _ = tiled.gradient(tf.constant(picture), targets)
-        alone = time.perf_counter() - began
-    del _
+        alone, work = time.perf_counter() - began, time.process_time() - busy
     print(f"{options.size} x {options.size}, {options.recipe}, {options.backbone}, {options.dtype}")
-    print(f"on one machine, in tiles of {options.tile}: {alone:.2f} s")
-    report = {**vars(options), "output": str(options.output), "alone": alone, "runs": []}
+    print(f"on one machine, in tiles of {options.tile}: {alone:.2f} s, {work:.1f} of processors")
+    report = {**vars(options), "output": str(options.output), "alone": alone, "work": work}
+    report["runs"] = []
     for parts in options.parts:
         gradient, run = measure(picture, targets, tiled, parts, given)
         run["apart"] = float(np.linalg.norm(gradient - expected) / np.linalg.norm(expected))
@@ -287,7 +290,8 @@ def main():
         print(
             f"{parts} parts: see {run['see']:.2f} s, reduce {run['reduce']:.2f} s, pull "
             f"{run['pull']:.2f} s, beyond {1e3 * run['beyond']:.0f} ms a task; {sizes}; a step "
-            f"{run['step']:.2f} s, {run['times']:.2f} times as soon; off by {run['apart']:.1e}",
+            f"{run['step']:.2f} s, {run['times']:.2f} times as soon, with {run['work'] / work:.2f} "
+            f"times the work; off by {run['apart']:.1e}",
             flush=True,
         )
     options.output.write_text(json.dumps(report, indent=1))
