@@ -35,8 +35,6 @@ from .painting.crossfades import crossfade as crossfade
 from .painting.plan import Plan as Plan
 from .painting.plan import plan as plan
 from .painting.result import Result as Result
-from .painting.sweep_result import Sweep as Sweep
-from .painting.sweeps import sweep as sweep
 from .painting.transfer import StyleTransfer as StyleTransfer
 from .painting.transfer import stylize as stylize
 from .pyramid import Pyramid as Pyramid
@@ -48,5 +46,7 @@ from .recipes import PAPER as PAPER
 from .recipes import TUTORIAL as TUTORIAL
 from .recipes import Recipe as Recipe
 from .studio.widgets import Crossfader as Crossfader
+from .sweeping.outcome import Sweep as Sweep
+from .sweeping.sweeps import sweep as sweep
 
 __version__: str

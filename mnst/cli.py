@@ -41,10 +41,10 @@ from mnst.painting.plan import plan
 from mnst.painting.repeating import source_of
 from mnst.painting.result import Result
 from mnst.painting.signatures import described
-from mnst.painting.sweeps import sweep
 from mnst.painting.transfer import stylize
 from mnst.recipes import get_recipe
 from mnst.sources.releases import release_at
+from mnst.sweeping.sweeps import sweep
 
 BAD_INPUT = 2
 FAILED = 1

@@ -17,7 +17,7 @@ from mnst.masks import segmentation
 from mnst.masks.models import PASCAL_VOC
 from mnst.masks.segmentation import Segmentation
 from mnst.painting.calibration import CalibrationRun
-from mnst.painting.sweep_result import SweepRun
+from mnst.sweeping.outcome import SweepRun
 
 PERSON = PASCAL_VOC.index("person")
 
@@ -43,7 +43,7 @@ def over_gamma(log_ratios, start):
                 photo=0,
                 gamma=gamma,
                 recipe=mnst.ARTICLE,
-                result=made_up(gamma, start=start, final=(start[0] / math.exp(value), start[1])),
+                outcome=made_up(gamma, start=start, final=(start[0] / math.exp(value), start[1])),
             )
             for gamma, value in log_ratios.items()
         )
@@ -263,12 +263,12 @@ def paper_of(
             photo=0,
             gamma=None,
             recipe=mnst.PAPER.replace(alpha=ratio),
-            result=made_up(1.0, content=kept, final=(matched, 1.0)),
+            outcome=made_up(1.0, content=kept, final=(matched, 1.0)),
         )
         for ratio, kept, matched in zip(ratios, content, style, strict=True)
     )
     gammas = tuple(
-        SweepRun(photo=0, gamma=gamma, recipe=mnst.PAPER, result=made_up(gamma, final=final))
+        SweepRun(photo=0, gamma=gamma, recipe=mnst.PAPER, outcome=made_up(gamma, final=final))
         for gamma, final in zip((0, 0.5, 1), zip(first, second, strict=True), strict=True)
     )
     return figures.PaperFigures(

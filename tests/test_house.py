@@ -25,6 +25,7 @@ ROOMS = (
     "masks",
     "maps",
     "painting",
+    "sweeping",
     "learning",
     "paintings",
     "figures",

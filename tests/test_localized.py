@@ -163,8 +163,8 @@ def test_a_sweep_is_its_runs_one_by_one(asked, options, localize):
         assert run.result.settings == alone.settings
 
 
-def test_runs_that_were_kept_are_known_by_their_masks(asked, options, tmp_path):
-    """Whichever way a mask was given, the same one is the same run, and another is another."""
+def test_runs_that_were_kept_are_known_by_what_was_to_be_kept(asked, options, tmp_path):
+    """A mask is known by what it shows, classes by their names: nobody searches the photo again."""
 
     def found(**localized):
         again = mnst.sweep(PHOTO, STYLES, gamma=[0.5], folder=tmp_path, **localized, **options)
@@ -174,9 +174,15 @@ def test_runs_that_were_kept_are_known_by_their_masks(asked, options, tmp_path):
     assert not found(keep="person")
     assert not found(only="person")
     assert not found(keep="person", localize="composite")
-    assert found(keep="person")
-    assert found(mask=segmentation.segment(PHOTO).mask("person"))
+    asked.clear()
+    mask = segmentation.segment(PHOTO).mask("person")
+    assert not found(mask=mask)
+    assert found(mask=mask.copy())
     assert not found(mask=LEFT)
+    Image.fromarray(np.uint8(255 * LEFT)).save(tmp_path / "mask.png")
+    assert found(mask=tmp_path / "mask.png")
+    assert len(asked) == 1
+    assert found(keep="person")
     assert found()
 
 

@@ -167,7 +167,7 @@ def test_a_killed_sweep_goes_on_where_it_was(photo, styles, options, tmp_path):
     kept = len(list(folder.glob("*-gamma*.json")))
     assert kept >= 4
     whole = mnst.sweep(photo, styles, gamma=gammas, **options)
-    resumed = mnst.sweep(photo, styles, gamma=gammas, folder=folder, **options)
+    resumed = mnst.sweep(paths[0], styles, gamma=gammas, folder=folder, **options)
     assert sum(run.found for run in resumed) == kept
     assert same(whole, resumed)
 
@@ -460,13 +460,13 @@ def test_all_is_checked_before_the_first_run(photo, styles, options, tmp_path):
 
     given = {"callback": never, "folder": tmp_path, **options}
     with pytest.raises(ValueError, match=r"shape \(1, 9, 3\)\): 9 x 1 pixels .* too small"):
-        mnst.sweep([photo, photo[:1, :9]], styles, **given)
+        mnst.sweep([photo[:1, :9], photo], styles, **given)
     unknown = RECIPE.replace(content_layers={"block9_conv1": 1.0})
     with pytest.raises(ValueError, match="block9_conv1"):
         mnst.sweep(photo, styles, **{**given, "recipe": [RECIPE, unknown]})
     large = np.zeros((300, 3000, 3), np.uint8)
     with pytest.raises(ValueError, match=r"only 1\.1 GB may be taken"):
-        mnst.sweep([photo, large], styles, **{**given, "size": 3000, "memory": "1.1GB"})
+        mnst.sweep([large, photo], styles, **{**given, "size": 3000, "memory": "1.1GB"})
     assert not [*tmp_path.glob("*.json")]
 
 
@@ -484,21 +484,21 @@ def test_an_executor_is_one(executor):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-def test_an_executor_may_not_fork_tensorflow_that_masks_have_loaded(
+def test_an_executor_may_not_fork_tensorflow_that_photos_have_loaded(
     photo, styles, options, monkeypatch
 ):
     import tensorflow
 
-    def find_mask(*_, **__):  # as a SavedModel would
+    def photos():  # as a data set would
         monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
+        yield photo
 
-    monkeypatch.setattr("mnst.painting.sweeps.find_mask", find_mask)
     monkeypatch.delitem(sys.modules, "tensorflow")
     with (
         ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as forking,
         pytest.raises(ValueError, match=r"get_context\('spawn'\)"),
     ):
-        mnst.sweep(photo, styles, executor=forking, **options)
+        mnst.sweep(photos(), styles, executor=forking, **options)
 
 
 FORKING = """

@@ -30,10 +30,10 @@ from mnst.painting.calibration import Calibration, calibrate
 from mnst.painting.options import FigureOptions
 from mnst.painting.result import Result
 from mnst.painting.signatures import takes
-from mnst.painting.sweep_result import Sweep
-from mnst.painting.sweeps import sweep
 from mnst.painting.transfer import stylize
 from mnst.reporting.plots import log_axis
+from mnst.sweeping.outcome import Sweep
+from mnst.sweeping.sweeps import sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

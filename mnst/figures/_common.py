@@ -15,7 +15,7 @@ from PIL import Image
 from mnst import images, paintings
 from mnst.checks import check_folder, check_list, check_number, user_path
 from mnst.painting.scene import style_list
-from mnst.painting.sweep_result import Sweep
+from mnst.sweeping.outcome import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -36,9 +36,9 @@ from mnst.painting.options import FigureOptions, Localize, SceneOptions, check_r
 from mnst.painting.result import Result
 from mnst.painting.scene import style_list
 from mnst.painting.signatures import defaults, takes
-from mnst.painting.sweep_result import Sweep
-from mnst.painting.sweeps import sweep
 from mnst.painting.transfer import read_start
+from mnst.sweeping.outcome import Sweep
+from mnst.sweeping.sweeps import sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -186,6 +186,13 @@ def long_side(source: Any) -> int:
     return int(max(height, width))
 
 
+def is_named_as_picture(path: str | os.PathLike[str]) -> bool:
+    """True for a name that does not begin with a dot, and ends as those of pictures do."""
+    name = os.path.basename(os.fspath(path))  # noqa: PTH119, a text will do
+    kind = Image.registered_extensions().get(os.path.splitext(name)[1].lower())  # noqa: PTH122
+    return kind in _READABLE and not name.startswith(".")
+
+
 def to_uint8(image: Any) -> np.ndarray:
     """Returns a picture, [1, H, W, 3] float in 0..255, as uint8 [H, W, 3], rounded."""
     pixels: np.ndarray = np.rint(np.clip(np.asarray(image)[0], 0, 255))

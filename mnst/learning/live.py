@@ -25,11 +25,10 @@ from mnst.learning.lessons import Lessons
 from mnst.learning.network import LiveNetwork, Window
 from mnst.objective.mixing import style_sigmas
 from mnst.painting.crossfades import Crossfade
-from mnst.painting.gammas import crossed
+from mnst.painting.gammas import crossed, gamma_in_words
 from mnst.painting.options import LiveOptions, SceneOptions, check_run, check_scene, those_of
 from mnst.painting.scene import style_list
 from mnst.painting.signatures import takes
-from mnst.painting.sweep_result import gamma_in_words
 from mnst.painting.transfer import StyleTransfer
 from mnst.reporting.plots import axes, log_axis
 from mnst.reporting.sheets import contact_sheet

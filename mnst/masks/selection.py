@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mnst import images
+from mnst.checks import user_path
 from mnst.masks import Classes
 
 
@@ -33,6 +34,19 @@ def check_classes(classes: Classes, name: str = "keep", model: Any = None) -> No
     elif not model.names:
         return
     models.label_numbers(classes, name, model.names, models.display_name(model))
+
+
+def classes_by(*classes: Classes | None) -> str | None:
+    """Returns what stands for the model that would find classes, or None where none are given.
+
+    It is a hash of the model's file, or its address where it may have to be downloaded.
+    """
+    if all(each is None for each in classes):
+        return None
+    from mnst.masks import hub, models
+
+    address = models.find_model().address
+    return address if images.is_address(address) else hub.fingerprint(user_path(address))
 
 
 def find_mask(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,32 @@ def plain(shares: Any) -> Any:
     return tuple(shares.tolist()) if shares.ndim else float(shares)
 
 
+def read_apart(gamma: Any, styles: int) -> Any:
+    """Returns a gamma with its pictures read in their own size, for photos that come later.
+
+    Args:
+        gamma: As in `stylize`, checked already.
+        styles: How many styles there are.
+
+    Returns:
+        Numbers as `plain` has them; of a map its name; of pictures float32 [h, w], one or a list of
+        one for each style; and for a mapping a dict of these.
+
+    Raises:
+        TypeError: If a picture is of no kind that `mnst.load_mask` takes.
+        FileNotFoundError: If there is no such file.
+        OSError: If a picture can't be read.
+    """
+    if isinstance(gamma, Mapping):
+        return {name: read_apart(each, styles) for name, each in gamma.items()}
+    read = read_gamma(gamma, styles)
+    if not isinstance(read, GammaPicture):
+        return plain(np.array(read))
+    if not read.pictures:
+        return read.name
+    return read.pictures[0] if len(read.pictures) == 1 else [*read.pictures]
+
+
 def as_given(gamma: Any, styles: int) -> Any:
     """Returns a gamma as it was given, with its numbers as floats and tuples of floats."""
     if isinstance(gamma, Mapping):
@@ -74,6 +100,39 @@ def as_given(gamma: Any, styles: int) -> Any:
     if read is None or isinstance(read, GammaPicture):
         return gamma
     return read if np.ndim(gamma) else read[0]
+
+
+def gamma_in_words(gamma: Any, picture: Callable[[Any], str]) -> str:
+    """Says a gamma in few words; `picture` says those that are pictures.
+
+    Example:
+        >>> from mnst.painting.gammas import gamma_in_words
+        >>> gamma_in_words({"colour": 0.25, "form": (0.0, 1.0)}, str)
+        'colour 0.25, form 0, 1'
+        >>> gamma_in_words("ramp.png", str)
+        'gamma ramp.png'
+    """
+
+    def said(of: Any) -> str:
+        if not is_numbers(of):
+            return picture(of)
+        return ", ".join(f"{share:.3g}" for share in as_shares(of)) or "equal"
+
+    named = gamma if isinstance(gamma, Mapping) else {"gamma": gamma}
+    return ", ".join(f"{name} {said(each)}" for name, each in named.items())
+
+
+def as_shares(gamma: float | tuple[float, ...] | None) -> tuple[float, ...]:
+    """Returns a gamma as shares: none, for equal ones."""
+    if gamma is None:
+        return ()
+    return gamma if isinstance(gamma, tuple) else (gamma,)
+
+
+def is_numbers(gamma: Any) -> bool:
+    """True for a gamma without pictures and names: a share, a tuple of them, or None."""
+    numbers = gamma if isinstance(gamma, tuple) else (gamma,)
+    return gamma is None or all(isinstance(number, float) for number in numbers)
 
 
 def crossed(gamma: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

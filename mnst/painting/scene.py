@@ -68,11 +68,11 @@ def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
     return AsRead(pixels, name, source=source_of(source, fetched))
 
 
-def read_photo(source: Any, *, size: int) -> AsRead:
-    """Reads a photo, with its transparency, unless it is read already."""
+def read_photo(source: Any, *, size: int, name: str | None = None) -> AsRead:
+    """Reads a photo, with its transparency, unless it is read already; errors have its name."""
     if isinstance(source, AsRead):
         return source
-    name = images.name_of("photo", source)
+    name = name or images.name_of("photo", source)
     fetched = images.fetched(source)
     pixels, alpha = images.load_with_alpha(fetched, size=size, name=name)
     if alpha is not None and not alpha.any():

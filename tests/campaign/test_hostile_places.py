@@ -27,7 +27,7 @@ from mnst.masks.segmentation import Segmentation
 from mnst.networks.lite import write_lite
 from mnst.painting.crossfades import Crossfade
 from mnst.painting.result import Result
-from mnst.painting.sweep_result import Sweep
+from mnst.sweeping.outcome import Sweep
 
 PICTURE = np.random.default_rng(8).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
+import functools
+import itertools
 import json
 import math
 import os
@@ -15,15 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from mnst.images import on_white, write_atomically
-from mnst.objective.mixing import style_shares
+from mnst.images import on_white, replacing
+from mnst.objective.mixing import relative_improvement, style_shares
+from mnst.painting.gammas import as_shares, gamma_in_words, is_numbers
 from mnst.painting.result import Result
 from mnst.recipes import Recipe
 from mnst.reporting.plots import axes, log_axis
 from mnst.reporting.sheets import contact_sheet
+from mnst.sweeping.folder import KeptRun, record_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+ON_A_SHEET = 100
+"""How many runs a contact sheet shows at the most: the first ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +42,32 @@ class SweepRun:
         gamma: As it was given: a float, a tuple of shares, a picture, a dict of these, or None. Of
             several crossfaders that were crossed, it is the dict of this run's.
         recipe: With its alpha and beta.
-        result: The picture, its history and its relative improvement.
-        found: True if an earlier sweep had left it in the folder.
+        outcome: What came out of it, or where that is kept.
+        name: What the photo's file is called, without its ending; "photo", if it is none.
+        found: True if it was in the folder before its turn came.
     """
 
     photo: int
     gamma: Any
     recipe: Recipe
-    result: Result
+    outcome: Result | KeptRun
+    name: str = "photo"
     found: bool = False
+
+    @property
+    def result(self) -> Result:
+        """The picture, its history and its relative improvement; in a folder, they are read.
+
+        Raises:
+            OSError: If its files are gone.
+            ValueError: If they are damaged.
+        """
+        return self.outcome if isinstance(self.outcome, Result) else self.outcome.result()
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns its settings, start losses and history as plain values, without the picture."""
+        kept = self.outcome
+        return record_of(kept) if isinstance(kept, Result) else kept.numbers()
 
     @property
     def alpha_beta(self) -> float:
@@ -61,6 +85,7 @@ class SweepFailure:
         gamma: As in `SweepRun`.
         recipe: With its alpha and beta.
         error: What it failed with, in one line.
+        name: As in `SweepRun`.
     """
 
     place: int
@@ -68,6 +93,7 @@ class SweepFailure:
     gamma: Any
     recipe: Recipe
     error: str
+    name: str = "photo"
 
     @property
     def alpha_beta(self) -> float:
@@ -86,8 +112,8 @@ class Sweep:
             which may be none.
         failures: One `SweepFailure` for each run that failed. Tables and the contact sheet have
             them in their places.
-        originals: The photos and the styles by name, such as "photo" and "style 1", uint8
-            [H, W, 3] each, for the contact sheet.
+        originals: Where two crossfaders were crossed, the photos and the styles that stand above
+            them on the contact sheet, by name, such as "photo" and "style 1": uint8 [H, W, 3] each.
     """
 
     runs: tuple[SweepRun, ...]
@@ -110,28 +136,34 @@ class Sweep:
         Shares are `gamma_1` and so on; those of several crossfaders `gamma_colour_1`,
         `gamma_form_1`. Of a gamma that is a picture there is its name, as `gamma`.
         """
-        pictures = self._pictures()
-        return [_row(run, pictures) for run in self._all]
+        return [*self._rows()]
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes the table as CSV, whole or not at all."""
-        rows = self.table()
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(path, text.getvalue().encode())
+        columns = dict.fromkeys(key for row in self._rows() for key in row)
+        with replacing(path) as file:
+            writer = csv.DictWriter(codecs.getwriter("utf-8")(file), [*columns])
+            writer.writeheader()
+            writer.writerows(self._rows())
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the table with every run's settings and history as JSON, whole or not at all."""
-        rows = [
-            {**row, **_how_it_came_about(run)}
-            for row, run in zip(self.table(), self._all, strict=True)
-        ]
-        write_atomically(path, json.dumps(rows, indent=1).encode())
+        with replacing(path) as file:
+            for place, row in enumerate(self._rows(detailed=True)):
+                before = ",\n" if place else "[\n"
+                file.write((before + json.dumps(row, indent=1)).encode())
+            file.write(b"\n]" if self._all else b"[]")
+
+    def _rows(self, *, detailed: bool = False) -> Iterator[dict[str, Any]]:
+        """Yields the table's rows; in detail they have settings and history, too."""
+        pictures = self._pictures()
+        for run in self._all:
+            yield _row(run, pictures, detailed)
 
     def grid(self, *, columns: int | None = None, width: int = 320) -> Image.Image:
         """Returns a contact sheet: the pictures side by side, each under its label.
+
+        Of more than a hundred runs it has the first hundred.
 
         Where two crossfaders were crossed, such as colour and form, the first is over the columns
         and the second over the rows, with the photo and the styles above.
@@ -146,10 +178,11 @@ class Sweep:
         """
         if not self.runs:
             raise ValueError("the sweep has no finished run: there is nothing to show")
+        shown = self._all[:ON_A_SHEET]
         pictures: dict[SweepRun | SweepFailure, Image.Image] = {
-            run: _fitted(run.result, width) for run in self.runs
+            run: _fitted(run.result, width) for run in shown if isinstance(run, SweepRun)
         }
-        height = max(picture.height for picture in pictures.values())
+        height = max((picture.height for picture in pictures.values()), default=width)
         across = self._across()
         originals = self.originals.items() if across else ()
         columns = columns or across or self._columns()
@@ -158,8 +191,10 @@ class Sweep:
             for name, original in originals
         ]
         cells += [("", None)] * (-len(cells) % columns)  # the runs begin a row
-        runs = zip(self._labels(), self._all, strict=True)
-        cells += [(label, pictures.get(run)) for label, run in runs]
+        cells += [
+            (label, pictures.get(run))
+            for label, run in zip(self._labels(shown), shown, strict=True)
+        ]
         return contact_sheet(cells, columns=columns, width=width)
 
     def plot_relative_improvement(self, ax: Axes | None = None) -> Axes:
@@ -192,33 +227,36 @@ class Sweep:
         self, value: Callable[[Result], tuple[float, ...]]
     ) -> tuple[list[float], np.ndarray]:
         scenes = {(run.photo, run.recipe) for run in self.runs}
-        styles = {len(run.result.start_losses) for run in self.runs}
-        numbers = all(_is_numbers(run.gamma) for run in self.runs)
-        if len(scenes) != 1 or styles != {2} or not numbers:
+        numbers = all(is_numbers(run.gamma) for run in self.runs)
+        results = [run.result for run in self.runs] if len(scenes) == 1 and numbers else []
+        if {len(result.start_losses) for result in results} != {2}:
             raise ValueError(
                 "this plot is of finished runs of one photo, one recipe and two styles, over gamma "
                 "as one number"
             )
-        gammas = [run.result.settings["gamma"][0] for run in self.runs]
-        return gammas, np.array([value(run.result) for run in self.runs])
+        gammas = [result.settings["gamma"][0] for result in results]
+        return gammas, np.array([value(result) for result in results])
 
-    @property
+    @functools.cached_property
     def _all(self) -> list[SweepRun | SweepFailure]:
         """The runs, with those that failed in their places."""
-        together: list[SweepRun | SweepFailure] = [*self.runs]
+        together: list[SweepRun | SweepFailure] = []
+        runs = iter(self.runs)
         for failure in self.failures:
-            together.insert(failure.place, failure)
-        return together
+            together += itertools.islice(runs, failure.place - len(together))
+            together.append(failure)
+        return [*together, *runs]
 
     def _columns(self) -> int:
         first, count = self._all[0], len(self._all)
         row = [run for run in self._all if (run.photo, run.recipe) == (first.photo, first.recipe)]
-        return len(row) if 1 < len(row) < count else math.ceil(math.sqrt(count))
+        shown = min(count, ON_A_SHEET)
+        return len(row) if 1 < len(row) < count else math.ceil(math.sqrt(shown))
 
     def _pictures(self) -> dict[int, str]:
         """Returns what to call the pictures among gammas, by their identity: files, or counted."""
         each = (of for run in self._all for of in _by_column(run.gamma).values())
-        pictures = {id(of): of for of in each if not _is_numbers(of)}
+        pictures = {id(of): of for of in each if not is_numbers(of)}
         return {
             key: Path(of).name if isinstance(of, (str, os.PathLike)) else f"picture {k}"
             for k, (key, of) in enumerate(pictures.items(), start=1)
@@ -231,20 +269,20 @@ class Sweep:
         if len(names) != 1 or len(names.pop()) != 2:
             return None
         pairs = {
-            tuple(each if _is_numbers(each) else id(each) for each in gamma.values())
+            tuple(each if is_numbers(each) else id(each) for each in gamma.values())
             for gamma in gammas
         }
         first, second = (set(values) for values in zip(*pairs, strict=True))
         return len(first) if len(pairs) == len(first) * len(second) else None
 
-    def _labels(self) -> list[str]:
-        """Names what differs between the runs, for each of them."""
+    def _labels(self, runs: Sequence[SweepRun | SweepFailure]) -> list[str]:
+        """Names what differs between some runs, for each of them."""
         pictures = self._pictures()
-        gammas = [gamma_in_words(run.gamma, lambda of: pictures[id(of)]) for run in self._all]
+        gammas = [gamma_in_words(run.gamma, lambda of: pictures[id(of)]) for run in runs]
         parts = [
-            [f"photo {run.photo + 1}" for run in self._all],
-            [run.recipe.name for run in self._all],
-            [f"alpha/beta {run.alpha_beta:.3g}" for run in self._all],
+            [f"{run.name} {run.photo + 1}" for run in runs],
+            [run.recipe.name for run in runs],
+            [f"alpha/beta {run.alpha_beta:.3g}" for run in runs],
             gammas,
         ]
         differing = [each for each in parts if len({*each}) > 1] or [gammas]
@@ -256,33 +294,6 @@ def alpha_beta(recipe: Recipe) -> float:
     return recipe.alpha / recipe.beta if recipe.beta else math.inf
 
 
-def gamma_in_words(gamma: Any, picture: Callable[[Any], str]) -> str:
-    """Says a gamma in few words; `picture` says those that are pictures.
-
-    Example:
-        >>> from mnst.painting.sweep_result import gamma_in_words
-        >>> gamma_in_words({"colour": 0.25, "form": (0.0, 1.0)}, str)
-        'colour 0.25, form 0, 1'
-        >>> gamma_in_words("ramp.png", str)
-        'gamma ramp.png'
-    """
-
-    def said(of: Any) -> str:
-        if not _is_numbers(of):
-            return picture(of)
-        return ", ".join(f"{share:.3g}" for share in as_shares(of)) or "equal"
-
-    named = gamma if isinstance(gamma, Mapping) else {"gamma": gamma}
-    return ", ".join(f"{name} {said(each)}" for name, each in named.items())
-
-
-def as_shares(gamma: float | tuple[float, ...] | None) -> tuple[float, ...]:
-    """Returns a gamma as shares: none, for equal ones."""
-    if gamma is None:
-        return ()
-    return gamma if isinstance(gamma, tuple) else (gamma,)
-
-
 def _by_column(gamma: Any) -> dict[str, Any]:
     """Returns the crossfaders of a gamma, by the beginnings of their columns in a table."""
     if isinstance(gamma, Mapping):
@@ -290,47 +301,37 @@ def _by_column(gamma: Any) -> dict[str, Any]:
     return {"gamma": gamma}
 
 
-def _is_numbers(gamma: Any) -> bool:
-    numbers = gamma if isinstance(gamma, tuple) else (gamma,)
-    return gamma is None or all(isinstance(number, float) for number in numbers)
-
-
-def history_rows(result: Result) -> list[dict[str, Any]]:
-    """Returns a run's history as plain values that JSON can hold."""
-    names = ("step", "losses", "learning_rate", "seconds", "size")
-    return [{name: getattr(record, name) for name in names} for record in result.history]
-
-
-def _how_it_came_about(run: SweepRun | SweepFailure) -> dict[str, Any]:
-    if isinstance(run, SweepFailure):
-        return {}
-    return {"settings": run.result.settings, "history": history_rows(run.result)}
-
-
-def _row(run: SweepRun | SweepFailure, pictures: Mapping[int, str]) -> dict[str, Any]:
+def _row(
+    run: SweepRun | SweepFailure, pictures: Mapping[int, str], detailed: bool
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "photo": run.photo + 1,
+        "name": run.name,
         "recipe": run.recipe.name,
         "alpha_beta": run.alpha_beta,
     }
     if isinstance(run, SweepFailure):
         return {**row, **_gamma_columns(run.gamma, pictures, as_shares), "error": run.error}
-    result = run.result
-    last = result.history[-1]
-    styles = len(result.start_losses)
+    numbers = run.numbers()
+    last, starts = numbers["history"][-1], numbers["start_losses"]
     row |= {
-        **_gamma_columns(run.gamma, pictures, lambda gamma: style_shares(gamma, styles)),
-        "steps": last.step,
-        "seconds": round(last.seconds, 3),
-        **{f"{name}_loss": value for name, value in last.losses.items()},
+        **_gamma_columns(run.gamma, pictures, lambda gamma: style_shares(gamma, len(starts))),
+        "steps": last["step"],
+        "seconds": round(last["seconds"], 3),
+        **{f"{name}_loss": value for name, value in last["losses"].items()},
     }
-    row |= _sigma_columns(result.settings["sigma"])
-    for k, start in enumerate(result.start_losses):
+    row |= _sigma_columns(numbers["settings"]["sigma"])
+    finals = [last["losses"][f"style_{k}"] for k in range(1, len(starts) + 1)]
+    improved = relative_improvement(starts, finals)
+    each = zip(starts, finals, improved, strict=True)
+    for k, (start, final, improvement) in enumerate(each, start=1):
         row |= {
-            f"start_loss_{k + 1}": start,
-            f"final_loss_{k + 1}": result.final_losses[k],
-            f"relative_improvement_{k + 1}": result.relative_improvement[k],
+            f"start_loss_{k}": start,
+            f"final_loss_{k}": final,
+            f"relative_improvement_{k}": improvement,
         }
+    if detailed:
+        row |= {name: numbers[name] for name in ("settings", "history")}
     return row
 
 
@@ -351,7 +352,7 @@ def _gamma_columns(
 ) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name, each in _by_column(gamma).items():
-        if _is_numbers(each):
+        if is_numbers(each):
             columns |= {f"{name}_{k}": share for k, share in enumerate(shares(each), start=1)}
         else:
             columns[name] = pictures[id(each)]

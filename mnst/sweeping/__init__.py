@@ -1,0 +1,1 @@
+"""Many pictures: a sweep over photos, recipes and gammas, on one machine or on many."""

@@ -1,0 +1,336 @@
+"""`sweep()`: over photos, recipes, ratios alpha/beta and gammas, resumed where it broke off."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnst import images
+from mnst.checks import check_folder, check_list, check_number
+from mnst.errors import calls_within_mnst, one_line, tell
+from mnst.masks.pixels import read_mask
+from mnst.masks.selection import classes_by
+from mnst.networks import get_backbone
+from mnst.painting.gammas import as_given, crossed, read_apart
+from mnst.painting.options import (
+    SceneOptions,
+    SweepOptions,
+    check_colours,
+    check_run,
+    check_scene,
+    check_style_size,
+    those_of,
+)
+from mnst.painting.result import Result
+from mnst.painting.scene import check_kept, read_once, read_photo, style_list, style_read_size
+from mnst.painting.signatures import takes
+from mnst.painting.transfer import read_start
+from mnst.recipes import Recipe
+from mnst.sweeping.course import Course, Shared, Task
+from mnst.sweeping.folder import Folder, KeptRun
+from mnst.sweeping.outcome import ON_A_SHEET, Sweep, SweepFailure, SweepRun
+from mnst.sweeping.painters import Elsewhere, Here, Painter
+from mnst.sweeping.photos import Photo, photos_of
+from mnst.sweeping.shards import Shard
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@takes(SweepOptions)
+def sweep(
+    photo: Any,
+    styles: Any,
+    *,
+    gamma: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+    alpha_beta: Sequence[float] | None = None,
+    recipe: Recipe | str | Sequence[Recipe | str] = "fine",
+    folder: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    **options: Unpack[SweepOptions],
+) -> Sweep:
+    """Paints every combination of photos, recipes, ratios alpha/beta and gammas.
+
+    What runs share is done once: the network, the photo's features, the styles' Gram matrices, the
+    compiled step. (With an executor, once in each of its workers.) Photos are read when their turn
+    comes, and what is kept in a folder is not kept in memory, so there may be any number of them.
+    Options are checked, and the first photo that can be read is opened, before the first run.
+
+    A run that fails, by divergence, for a photo that can't be read, or with a worker that was
+    killed, ends no other: a warning names it, and it stands among the sweep's `failures`. What
+    every run would meet, such as weights that are gone or a full disk, ends the sweep. So does
+    Ctrl-C, or a callback that raises StopIteration; the sweep then has the runs that were finished.
+
+    Args:
+        photo: A content image, as in `stylize`; a list or an iterator of them; a folder; or a
+            pattern, such as "photos/**/*.jpg". A folder's pictures are taken by their names, and
+            those in folders below it are not.
+        styles: The style images, the same for all runs.
+        gamma: A list of what `stylize` takes: numbers for two styles, sequences of shares for
+            more, dicts, pictures. Or a dict of lists, which are crossed: {"colour": [0, 0.5, 1],
+            "form": [0, 0.5, 1]} is nine runs, with colour over the columns of the contact sheet and
+            form over its rows. None is one run with equal shares.
+        alpha_beta: The ratios alpha / beta to run, a list. beta stays as the recipe has it.
+        recipe: A recipe, as in `stylize`, or a list of them.
+        folder: Where to keep every run as soon as it is finished: its picture, and its history as
+            JSON. A sweep that finds a run there does not do it again; one that was not written
+            whole, it does. At the end, sweep.csv, sweep.json and the contact sheet grid.png, of
+            the first hundred runs, are written there, too.
+        executor: Any `concurrent.futures.Executor`. What comes out and its order do not depend on
+            it. Processes must be spawned, not forked, once TensorFlow is loaded:
+            `ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))`.
+        **options: Those of `SweepOptions`.
+
+    Returns:
+        The runs, in order.
+
+    Raises:
+        ValueError: If an option or a picture is out of range, or the executor would fork
+            TensorFlow.
+        TypeError: If a picture, a path or the executor is of another kind.
+        FileNotFoundError: If a picture or the weights aren't there.
+        OSError: If a picture can't be read, or the folder not be written to.
+        WeightsError: If the weights or DeepLab can't be had, or don't fit.
+        DivergenceError: If a loss turned NaN or infinite in every run. Whatever else they failed
+            with, if no run was finished it is the first one's error that is raised.
+        RuntimeError: If all runs were lost with workers that were killed.
+
+    Example:
+        >>> sweep = mnst.sweep(
+        ...     "photo.jpg", ["a.jpg", "b.jpg"], gamma=[0, 0.25, 0.5, 0.75, 1], folder="out"
+        ... )  # doctest: +SKIP
+        >>> sweep.grid().save("sheet.jpg")  # doctest: +SKIP
+        >>> sweep.plot_relative_improvement()  # doctest: +SKIP
+    """
+    place = None if folder is None else check_folder("folder", folder)
+    elsewhere = None if executor is None else Elsewhere(executor)
+    count = len(style_list(styles))
+    gammas = _gammas(gamma)
+    recipes = _recipes(count, recipe, alpha_beta, gammas, options)
+    course = _course(photo, styles, recipes, gammas, options)
+    painter = elsewhere or Here(course.total, progress=options["progress"])
+    course = _opened(course, painter)
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    going = _Going(course, None if place is None else Folder(place), options["progress"])
+    outcome = going.through(painter, Shard())
+    if place is not None and outcome.completed:
+        outcome.save_csv(place / "sweep.csv")
+        outcome.save_json(place / "sweep.json")
+        images.save_image(place / "grid.png", np.asarray(outcome.grid()))
+    return outcome
+
+
+def _gammas(gamma: Any) -> list[Any]:
+    """Returns the gammas of all runs, in their order."""
+    if gamma is None:
+        return [None]
+    if isinstance(gamma, Mapping) and gamma:
+        return crossed(gamma)
+    return check_list("gamma", gamma, "gammas, as in [0, 0.5, 1]")
+
+
+def _recipes(
+    styles: int,
+    recipe: Any,
+    alpha_beta: Sequence[float] | None,
+    gammas: Sequence[Any],
+    options: Mapping[str, Any],
+) -> list[Recipe]:
+    """Returns the recipes to run, after checking all that costs nothing to check."""
+    given = list(recipe) if isinstance(recipe, (list, tuple)) else [recipe]
+    known = [check_scene(those_of(SceneOptions, {**options, "recipe": each})) for each in given]
+    for gamma in gammas or [None]:
+        chosen = [check_run({**options, "gamma": gamma}, styles, each) for each in known]
+    if alpha_beta is None:
+        return chosen
+    if options["strength"] is not None:
+        raise ValueError("strength and alpha_beta were both given: give one of them")
+    for k, ratio in enumerate(check_list("alpha_beta", alpha_beta, "ratios, as in [1e-6, 1e-5]")):
+        check_number(f"alpha_beta[{k}]", ratio, lambda value: value >= 0, "0 or more")
+    return [each.replace(alpha=ratio * each.beta) for each in chosen for ratio in alpha_beta]
+
+
+def _course(
+    photo: Any,
+    styles: Any,
+    recipes: Sequence[Recipe],
+    gammas: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Course:
+    """Returns all runs, with everything read but the photos."""
+    photos = photos_of(photo)
+    if photos == [] or not (recipes and gammas):
+        raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
+    check_kept(options)
+    size, given = options["size"], style_list(styles)
+    sizes = check_style_size(options["style_size"], len(given))
+    check_colours(options["colours"], len(given))
+    pictures = [
+        read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
+        for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
+    ]
+    # Settled here, so that no run, in whatever process, falls back to another network by itself.
+    weights = get_backbone(options["backbone"]).find_weights(options["weights"]).fetch()
+    own = options["style_masks"]
+    settled = {
+        **options,
+        "backbone": weights.backbone,
+        "init": read_start(options["init"]),
+        "mask": None if options["mask"] is None else read_mask(options["mask"]),
+        "style_masks": own
+        and [
+            None if mask is None else read_mask(mask, name=f"style_masks[{k}]")
+            for k, mask in enumerate(own)
+        ],
+        "steps": None,  # which the recipes have, and the strength
+        "strength": None,
+    }
+    known_by = {
+        "backbone": weights.backbone.name,
+        "weights": weights.sha256,
+        "memory": None,
+        "classes by": classes_by(options["keep"], options["only"]),
+    }
+    return Course(
+        photos,
+        [*recipes],
+        [as_given(gamma, len(given)) for gamma in gammas],
+        [read_apart(gamma, len(given)) for gamma in gammas],
+        Shared(pictures, settled, known_by),
+    )
+
+
+def _opened(course: Course, painter: Painter) -> Course:
+    """Opens the first photo that can be read, which raises what is wrong with it and the options.
+
+    Returns:
+        The course, with the precision that "auto" became there: in all runs, wherever the sweep
+        goes on one day.
+    """
+    photos, peeked = iter(course.photos), []
+    failed: Exception | None = None
+    for index, given in enumerate(photos):
+        peeked.append(given)
+        photo = Photo.of(index, given)
+        opened = photo.error or painter.open(course.shared, photo, course.kinds, course.read)
+        if isinstance(opened, str):
+            settled = {**course.shared.options, "precision": opened}
+            again = course.photos if course.total else itertools.chain(peeked, photos)
+            return replace(course, photos=again, shared=replace(course.shared, options=settled))
+        failed = failed or opened
+    raise failed or ValueError("nothing to run: the iterator of photos has none")
+
+
+@dataclass
+class _Going:
+    """A sweep that is going on.
+
+    Attributes:
+        course: All of its runs.
+        folder: Where they are kept.
+        progress: Whether it says where it is.
+        runs: Those that are finished, by their places.
+        failures: Those that failed.
+        first: The error of the first of these.
+    """
+
+    course: Course
+    folder: Folder | None
+    progress: bool
+    runs: dict[int, SweepRun] = field(default_factory=dict)
+    failures: dict[int, SweepFailure] = field(default_factory=dict)
+    first: tuple[int, Exception] | None = None
+
+    def through(self, painter: Painter, shard: Shard) -> Sweep:
+        """Paints all runs of a shard that aren't there yet; returns them with those that are."""
+        completed = self._painted(painter, self.course.tasks(shard))
+        if self.first is not None and not self.runs:
+            raise self.first[1]
+        return Sweep(
+            tuple(self.runs[place] for place in sorted(self.runs)),
+            completed,
+            tuple(self.failures[place] for place in sorted(self.failures)),
+            self._originals(),
+        )
+
+    def _painted(self, painter: Painter, tasks: Iterable[Task]) -> bool:
+        """Paints runs; returns False if it was ended early."""
+        try:
+            for task, outcome in painter.painted(self.course.shared, self._to_do(tasks)):
+                if isinstance(outcome, Exception):
+                    self._fail(task, outcome)
+                    continue
+                if not outcome.completed:
+                    return False
+                self._keep(task, outcome)
+                if self.progress and isinstance(painter, Elsewhere):
+                    of = "" if self.course.total is None else f" of {self.course.total}"
+                    tell(f"run {len(self.runs) + len(self.failures)}{of} is done")
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def _to_do(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Yields the runs to paint, and takes in those that are there."""
+        begun = False
+        for task in tasks:
+            found = None if self.folder is None else self.folder.find(task)
+            if task.photo.error is not None:
+                self._fail(task, task.photo.error)
+            elif found is not None:
+                self._take(task, found, found=True)
+            else:
+                if self.progress and self.runs and not begun:
+                    tell(f"{len(self.runs)} runs are in the folder already")
+                begun = True
+                yield task
+
+    def _keep(self, task: Task, result: Result) -> None:
+        self._take(task, result if self.folder is None else self.folder.save(task, result))
+
+    def _take(self, task: Task, outcome: Result | KeptRun, *, found: bool = False) -> None:
+        gamma, photo = self.course.gamma_of(task), task.photo
+        self.runs[task.place] = SweepRun(
+            photo.index, gamma, task.recipe, outcome, photo.label, found=found
+        )
+
+    def _fail(self, task: Task, error: Exception) -> None:
+        warnings.warn(
+            f"{task.stem} failed and is left out: {one_line(error)}",
+            stacklevel=calls_within_mnst() + 1,
+        )
+        if self.first is None or task.place < self.first[0]:
+            self.first = task.place, error
+        if self.folder is not None:
+            self.folder.save_error(task, one_line(error))
+        photo = task.photo
+        self.failures[task.place] = SweepFailure(
+            task.place,
+            photo.index,
+            self.course.gamma_of(task),
+            task.recipe,
+            one_line(error),
+            photo.label,
+        )
+
+    def _originals(self) -> dict[str, np.ndarray]:
+        """Returns photos and styles, by what a contact sheet of crossed gammas calls them."""
+        crossed = all(isinstance(gamma, Mapping) for gamma in self.course.gammas)
+        if not crossed or not isinstance(self.course.photos, list):
+            return {}
+        size, named = self.course.shared.options["size"], {}
+        shown = self.course.photos[: -(-ON_A_SHEET // self.course.runs_of_a_photo)]
+        for k, photo in enumerate(shown, start=1):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                named[f"photo {k}" if len(shown) > 1 else "photo"] = read_photo(photo, size=size)
+        named |= {f"style {k}": each for k, each in enumerate(self.course.shared.styles, start=1)}
+        return {name: images.to_uint8(picture.pixels) for name, picture in named.items()}
