@@ -132,6 +132,13 @@ def _sigma(text: str) -> list[float] | str:
     return text if text == "auto" else _shares(text)
 
 
+def _shard(text: str) -> tuple[int, ...]:
+    """Reads "3/100"."""
+    if not re.fullmatch("[0-9]{1,9}/[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)}: give a part of all, as in 3/100")
+    return tuple(map(int, text.split("/")))
+
+
 # How an option is read from text, where it isn't a text itself. Which options a command has, their
 # defaults, and what they mean are read off the function's own signature and description.
 _READ: dict[str, dict[str, Any]] = {
@@ -167,6 +174,8 @@ _READ: dict[str, dict[str, Any]] = {
     "invert": {"action": "store_true"},
     "feather": {"type": float, "metavar": "PIXELS"},
     "folder": {"metavar": "FOLDER"},
+    "shard": {"type": _shard, "metavar": "N/OF"},
+    "collect": {"action": "store_true"},
     "path": {"type": _gamma_or_picture, "nargs": "+", "metavar": "G"},
     "frames": {"type": int, "metavar": "N"},
     "steps_between": {"type": int, "metavar": "N"},
@@ -229,8 +238,18 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "stylize", parents=[for_all], help="paint a photo in one or more styles"
     )
-    _add_pictures(command)
-    _add_output(command, f"where to write the picture: {', '.join(images.FORMATS)}")
+    command.add_argument("photo", help="the content image: a path or an http(s) address")
+    command.add_argument("styles", nargs="*", metavar="style", help="style images, one or more")
+    command.add_argument(
+        "--styles",
+        nargs="+",
+        dest="of_all",
+        metavar="STYLE",
+        help="style images for several photos; each photo is painted into a folder",
+    )
+    _add_output(
+        command, f"where to write the picture: {', '.join(images.FORMATS)}; with --styles, a folder"
+    )
     command.add_argument(
         "--like",
         metavar="FILE",
@@ -247,9 +266,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_calibrate)
 
     command = commands.add_parser(
-        "sweep", parents=[for_all], help="paint for many gammas or ratios alpha/beta"
+        "sweep", parents=[for_all], help="paint many photos, or for many gammas"
     )
-    _add_pictures(command)
+    _add_pictures(command, "the content image; a folder of them; or a pattern: 'photos/*.jpg'")
     _add_options(
         command,
         sweep,
@@ -358,8 +377,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_pictures(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photo", help="the content image: a path or an http(s) address")
+def _add_pictures(
+    command: argparse.ArgumentParser, photo: str = "the content image: a path or an http(s) address"
+) -> None:
+    command.add_argument("photo", help=photo)
     command.add_argument("styles", nargs="+", metavar="style", help="style images, one or more")
 
 
@@ -468,10 +489,23 @@ def _write(text: str) -> None:
             raise _OutputError(f"standard output can't be written ({error.strerror})") from None
 
 
-def _stylize(photo: str, styles: list[str], output: str, like: str | None, **options: Any) -> int:
-    images.check_output(output)
+def _stylize(
+    photo: str,
+    styles: list[str],
+    of_all: list[str] | None,
+    output: str,
+    like: str | None,
+    **options: Any,
+) -> int:
+    photos = [photo] if of_all is None else [photo, *styles]
+    styles = styles if of_all is None else of_all
+    if not styles:
+        raise ValueError("the following arguments are required: style, or --styles")
     if like is not None:
-        options = _like(like, [photo, *styles], options)
+        options = _like(like, photos, styles, options)
+    if of_all is not None:
+        return _stylize_all(photos, styles, output, **options)
+    images.check_output(output)
     if "size" in options:
         images.check_fits(output, photo, options["size"])
     try:
@@ -489,12 +523,14 @@ def _stylize(photo: str, styles: list[str], output: str, like: str | None, **opt
     return 0 if result.completed else INTERRUPTED
 
 
-def _like(file: str, pictures: list[str], options: dict[str, Any]) -> dict[str, Any]:
+def _like(
+    file: str, photos: list[str], styles: list[str], options: dict[str, Any]
+) -> dict[str, Any]:
     """Returns the options of a painting, with those that were given in place of its own."""
     settings = images.read_settings(file)
     try:
         own = dict(settings["options"])
-        before = [each["sha256"] for each in (settings["photo"], *settings["styles"])]
+        photo, *before = (each["sha256"] for each in (settings["photo"], *settings["styles"]))
     except (KeyError, TypeError, ValueError):
         raise ValueError(
             f"{file}: has no options to paint by; give a picture that stylize has painted"
@@ -502,11 +538,21 @@ def _like(file: str, pictures: list[str], options: dict[str, Any]) -> dict[str, 
     missing = [name for name in settings.get("options_left_out", ()) if name not in options]
     if missing:
         tell(f"mnst: note: {file} was painted with {' and '.join(missing)}, too: give it again")
-    for k, (picture, known) in enumerate(zip(pictures, before, strict=False)):
-        if not images.is_address(picture) and source_of(picture).sha256 != known:
-            called = f"style {k}" if k else "photo"
-            tell(f"mnst: note: {picture} is another {called} than {file} was painted from")
+    known = {style: before[k] for k, style in enumerate(styles[: len(before)])}
+    if len(photos) == 1:  # of several, all but one are others
+        known[photos[0]] = photo
+    for picture, sha256 in known.items():
+        if not images.is_address(picture) and source_of(picture).sha256 != sha256:
+            tell(f"mnst: note: {picture} is another picture than {file} was painted from")
     return {**own, **options}
+
+
+def _stylize_all(photos: list[str], styles: list[str], output: str, **options: Any) -> int:
+    """Paints several photos, which is a sweep over them."""
+    if Path(output).suffix.lower() in images.FORMATS:
+        raise ValueError(f"-o is {output}: with --styles, give a folder")
+    gamma = [options.pop("gamma")] if "gamma" in options else None
+    return _sweep(photos, styles, gamma=gamma, folder=output, **options)
 
 
 def _plan(photo: str, styles: list[str], **options: Any) -> int:
@@ -533,7 +579,7 @@ def _calibrate(photo: str, styles: list[str], **options: Any) -> int:
     return 0 if calibration.completed else INTERRUPTED
 
 
-def _sweep(photo: str, styles: list[str], **options: Any) -> int:
+def _sweep(photo: str | list[str], styles: list[str], **options: Any) -> int:
     runs = sweep(photo, styles, **options)
     folder = Path(options["folder"])
     failed = f", {len(runs.failures)} failed" if runs.failures else ""

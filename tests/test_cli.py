@@ -234,6 +234,39 @@ def test_sweep_keeps_its_runs(pictures, brief, tmp_path, capfd):
     assert len(list(Path("three").glob("*-gamma*.png"))) == 2
 
 
+@pytest.fixture
+def four(pictures):
+    """A folder of four photos."""
+    Path("photos").mkdir()
+    for k in range(4):
+        mnst.save_image(f"photos/{k}.png", np.roll(pixels_of(pictures[0]), k, axis=1))
+    return [*pictures[1:]]
+
+
+def test_several_photos_are_painted_into_a_folder(four, brief, capfd):
+    photos = [f"photos/{k}.png" for k in range(4)]
+    given = [*brief, "--gamma", "0.3", "-o", "painted"]
+    assert main(["stylize", *photos, "--styles", *four, *given]) == 0
+    assert capfd.readouterr().out == "4 runs in painted\n"
+    alone = ["--gamma", "0.3", "-o", "out.png"]
+    assert main(["stylize", photos[2], *four, *brief, *alone]) == 0
+    (third,) = Path("painted").glob("2-*.png")
+    np.testing.assert_array_equal(pixels_of(third), pixels_of("out.png"))
+
+
+@pytest.mark.parametrize("photos", ["photos", "photos/*.png"])
+def test_a_sweep_takes_a_folder_and_a_pattern(four, brief, capfd, photos):
+    assert main(["sweep", photos, *four, *brief, "--folder", "runs"]) == 0
+    assert capfd.readouterr().out == "4 runs in runs\n"
+    assert sorted(path.name[0] for path in Path("runs").glob("*-gamma*.png")) == [*"0123"]
+
+
+def test_several_photos_need_a_folder(four, brief, capfd):
+    assert main(["stylize", "photos/0.png", "--styles", *four, "-o", "out.png"]) == 2
+    said = "mnst: -o is out.png: with --styles, give a folder\n"
+    assert capfd.readouterr().err == said
+
+
 @pytest.mark.slow
 def test_crossfade_writes_an_animation(pictures, brief, capfd):
     given = ["--frames", "3", "--steps-between", "1", "-o", "fade.gif", "--recipe", "article"]
@@ -487,7 +520,9 @@ def test_a_run_of_a_sweep_that_fails_is_said_at_the_end(pictures, random_weights
     assert main(["sweep", *pictures, *given, *odd]) == 1
     shown = capfd.readouterr()
     assert shown.out == "1 runs in runs, 1 failed\n"
-    note = r"mnst: note: 1-article-alpha2e_43-.* failed and is left out: .* loss became nan .*\n"
+    note = (
+        r"mnst: note: photo-article-alpha2e_43-.* failed and is left out: .* loss became nan .*\n"
+    )
     assert re.fullmatch(note, shown.err)
     assert len([*Path("runs").glob("*-gamma*.png")]) == 1
 

@@ -1,10 +1,19 @@
 """Many photos: from folders, patterns, iterators, read in turn; parted among many machines."""
 
 import contextlib
+import csv
 import functools
 import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +21,7 @@ import scenes
 from scenes import PHOTO, STYLES
 
 import mnst
+from mnst.sweeping.claims import Claims
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +214,198 @@ def test_a_sheet_has_the_first_hundred(serial):
     many = mnst.Sweep(serial.runs * 50)
     few = mnst.Sweep((serial.runs * 50)[:100])
     assert many.grid(columns=10, width=24).size == few.grid(columns=10, width=24).size
+
+
+# Parts, and several at once
+
+
+def table(folder):
+    """The rows of a sweep's table, without the seconds that runs took."""
+    with open(folder / "sweep.csv", newline="") as file:
+        return [{**row, "seconds": None} for row in csv.DictReader(file)]
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*-*.png")}
+
+
+@pytest.fixture(scope="module")
+def whole(photos, options, tmp_path_factory):
+    """The folder of a sweep over two gammas by one process."""
+    folder = tmp_path_factory.mktemp("whole")
+    mnst.sweep(photos, STYLES, gamma=[0.25, 0.75], folder=folder, **options)
+    return folder
+
+
+def test_shards_come_to_the_same_and_the_last_writes_the_tables(photos, whole, options, tmp_path):
+    given = {"gamma": [0.25, 0.75], "folder": tmp_path, **options}
+    names = []
+    for number in (2, 3, 1):
+        assert not (tmp_path / "sweep.csv").exists()
+        swept = mnst.sweep(photos, STYLES, shard=(number, 3), **given)
+        assert swept.completed
+        names += [(run.name, run.gamma) for run in swept]
+    assert sorted(names) == [(name, gamma) for name in "abcde" for gamma in (0.25, 0.75)]
+    assert files(tmp_path) == files(whole)
+    assert table(tmp_path) == table(whole)
+    assert (tmp_path / "grid.png").read_bytes() == (whole / "grid.png").read_bytes()
+    assert not [*tmp_path.glob("*.claim*")]
+
+
+@pytest.mark.filterwarnings("ignore:.* failed and is left out")
+def test_the_last_shard_knows_of_what_failed_in_others(photos, options, tmp_path):
+    """A photo that is none, and a run that diverges, each in a shard of its own."""
+    wild = scenes.RECIPE.replace(name="wild", beta=1e38)
+    given = {**options, "recipe": [scenes.RECIPE, wild], "folder": tmp_path, "steps": 1}
+    listed = [photos / "a.png", photos / "notes.txt", photos / "b.png"]
+    for number in (1, 2):
+        with contextlib.suppress(mnst.DivergenceError):  # all that this shard has to do
+            mnst.sweep(listed, STYLES, shard=(number, 2), **given)
+    errors = [row["error"] for row in table(tmp_path)]
+    assert [bool(error) for error in errors] == [False, True, True, True, False, True]
+    assert "not a picture" in errors[2]
+    assert errors[1].startswith("the total loss became inf")
+
+
+def test_collect_writes_the_tables_of_what_is_there(photos, whole, options, tmp_path):
+    given = {"gamma": [0.25, 0.75], "folder": tmp_path, **options}
+    with pytest.raises(ValueError, match="no run of this sweep is finished there"):
+        mnst.sweep(photos, STYLES, collect=True, **given)
+    mnst.sweep(photos, STYLES, shard=(1, 2), **given)
+    collected = mnst.sweep(photos, STYLES, collect=True, **given)
+    assert (len(collected), collected.completed) == (5, False)
+    assert table(tmp_path) == table(whole)[::2]
+    assert len(files(tmp_path)) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shard": (1, 2)}, "shard needs a folder"),
+        ({"collect": True}, "collect needs a folder"),
+        ({"shard": (3, 2), "folder": "runs"}, r"shard is \(3, 2\): give one from 1 to 2"),
+        ({"shard": (0, 2), "folder": "runs"}, r"shard\[0\] is 0: give a whole number"),
+        ({"shard": 3, "folder": "runs"}, r"shard is 3: give a list of two numbers"),
+        ({"shard": (1, 2, 3), "folder": "runs"}, r"shard is \(1, 2, 3\): give two numbers"),
+        ({"shard": (1, 2), "collect": True, "folder": "runs"}, "shard and collect were both"),
+    ],
+)
+def test_shards_are_checked_before_anything_is_read(given, said):
+    with pytest.raises(ValueError, match=said):
+        mnst.sweep("no.jpg", STYLES, **given)
+
+
+def test_an_iterator_has_no_shards(options, tmp_path):
+    with pytest.raises(ValueError, match="photo is an iterator: with a shard, give a list"):
+        mnst.sweep(iter([PHOTO]), STYLES, shard=(1, 2), folder=tmp_path, **options)
+
+
+def test_two_sweeps_at_once_do_nothing_twice(photos, whole, options, tmp_path):
+    """In two threads; each is given all of the runs, whoever painted them."""
+    given = {"gamma": [0.25, 0.75], "folder": tmp_path, **options}
+    with ThreadPoolExecutor(2) as executor:
+        both = [executor.submit(mnst.sweep, photos, STYLES, **given) for _ in range(2)]
+        one, other = (future.result() for future in both)
+    assert len(one) == len(other) == 10
+    painted = [[not run.found for run in swept] for swept in (one, other)]
+    assert np.sum(painted, axis=0).tolist() == [1] * 10
+    assert files(tmp_path) == files(whole)
+    assert table(tmp_path) == table(whole)
+    assert not [*tmp_path.glob("*.claim*")]
+
+
+def claim_of_another_machine(folder, whole, name="c-"):
+    """What a machine leaves that is gone in the middle of a run."""
+    stem = next(path.stem for path in whole.glob(f"{name}*0.25-*.png"))
+    claim = folder / f"{stem}.claim1"
+    claim.write_text(json.dumps({"machine": "another", "pid": 1, "since": 0.0}))
+    return claim
+
+
+def test_a_claim_that_nobody_has_touched_for_long_does_not_hold(photos, whole, options, tmp_path):
+    claim = claim_of_another_machine(tmp_path, whole)
+    long_ago = time.time() - 600
+    os.utime(claim, (long_ago, long_ago))
+    swept = mnst.sweep(photos, STYLES, gamma=[0.25, 0.75], folder=tmp_path, **options)
+    assert not any(run.found for run in swept)
+    assert files(tmp_path) == files(whole)
+    assert not [*tmp_path.glob("*.claim*")]
+
+
+def test_a_claim_that_is_touched_is_waited_for(photos, whole, options, tmp_path):
+    """The run comes from elsewhere, whole; nobody here paints it meanwhile."""
+    claim = claim_of_another_machine(tmp_path, whole)
+    with ThreadPoolExecutor(1) as executor:
+        given = {"gamma": [0.25, 0.75], "folder": tmp_path, **options}
+        sweeping = executor.submit(mnst.sweep, photos, STYLES, **given)
+        until = time.monotonic() + 60
+        while len(files(tmp_path)) < 9 and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(2)
+        assert not sweeping.done()
+        assert len(files(tmp_path)) == 9
+        for ending in (".png", ".json"):
+            name = claim.with_suffix(ending).name
+            (tmp_path / name).write_bytes((whole / name).read_bytes())
+        claim.unlink()
+        swept = sweeping.result(60)
+    assert [run.found for run in swept] == [k == 4 for k in range(10)]
+    assert files(tmp_path) == files(whole)
+
+
+def test_of_many_who_take_over_a_claim_one_gets_it(tmp_path):
+    """Sixteen threads, two hundred claims, each of them abandoned twice over."""
+    long_ago = time.time() - 600
+    for k in range(200):
+        for number in (1, 2):
+            claim = tmp_path / f"{k}.claim{number}"
+            claim.write_text("")
+            os.utime(claim, (long_ago, long_ago))
+    with contextlib.ExitStack() as stack:
+        claimants = [stack.enter_context(Claims(tmp_path)) for _ in range(16)]
+        start = threading.Barrier(16)
+
+        def take(claims):
+            start.wait()
+            return [claims.take(str(k)) for k in range(200)]
+
+        with ThreadPoolExecutor(16) as executor:
+            got = [*executor.map(take, claimants)]
+    assert np.sum(got, axis=0).tolist() == [1] * 200
+
+
+SWEEPS = """
+import sys, mnst
+sys.path.insert(0, sys.argv[1])
+import scenes
+photos, folder, weights, shard = sys.argv[2:]
+mnst.sweep(photos, scenes.STYLES, gamma=[k / 7 for k in range(8)], folder=folder,
+           shard=(int(shard), 3), **scenes.options(weights))
+"""
+
+
+@pytest.mark.slow
+def test_three_shards_at_once_of_which_one_is_killed(photos, options, tmp_path):
+    """Started again it goes on at once: its process is known to be gone."""
+    given = {**options, "gamma": [k / 7 for k in range(8)], "steps": None}
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    mnst.sweep(photos, STYLES, folder=alone, **given)
+
+    def start(shard):
+        arguments = [str(Path(__file__).parent), photos, shared, options["weights"], str(shard)]
+        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SWEEPS, *arguments])
+
+    shards = [start(number) for number in (1, 2, 3)]
+    until = time.monotonic() + 120
+    while len(files(shared)) < 6 and time.monotonic() < until:
+        time.sleep(0.01)
+    shards[1].send_signal(signal.SIGKILL)
+    assert shards[1].wait() == -signal.SIGKILL
+    assert [shards[k].wait(120) for k in (0, 2)] == [0, 0]
+    assert not (shared / "sweep.csv").exists()
+    began = time.monotonic()
+    assert start(2).wait(120) == 0
+    assert time.monotonic() - began < 100
+    assert files(shared) == files(alone)
+    assert table(shared) == table(alone)
+    assert not [*shared.glob("*.claim*"), *shared.glob(".mnst-*")]

@@ -40,7 +40,7 @@ TAKES = {
     ),
     mnst.sweep: (
         SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"},
-        {"alpha_beta", "folder", "executor"},
+        {"alpha_beta", "folder", "executor", "shard", "collect"},
     ),
     mnst.live: (
         SCENE | MASKS | WATCH | {"sigma"},
@@ -185,6 +185,7 @@ COMMANDS = {
 ONLY_IN_PYTHON = {"callback", "executor", "preview", "style_masks", "widths"}
 OF_ALL = ("help", "output", "traceback")
 OWN_OF_COMMANDS = {
+    "stylize": {"styles"},  # of several photos
     "segment": {"keep", "invert", "feather"},  # of the mask that it writes
     "live": {"save", "path", "frames", "strength"},  # of what it writes
 }

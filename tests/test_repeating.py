@@ -129,8 +129,7 @@ def test_the_command_line_paints_like_a_painting(files, tmp_path, capsys):
     assert settings["options"]["size"] == 24
     assert settings["steps"] == 4
     said = capsys.readouterr().err
-    assert said.count("is another photo than") == 1
-    assert said.count("is another style") == 2
+    assert said.count("is another picture than") == 3
 
 
 @pytest.mark.parametrize(

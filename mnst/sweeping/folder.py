@@ -90,11 +90,16 @@ class Folder:
         record = json.dumps({"key": task.key, "error": error})
         images.write_atomically(self._record(task), record.encode())
 
-    def find_error(self, task: Task) -> str | None:
-        """Returns what a run failed with, if it did."""
-        kept = _read(self._record(task))
+    def find_error(self, task: Task, *, since: float = 0.0) -> str | None:
+        """Returns what a run failed with, if it did, and after a time of the file system's."""
+        record = self._record(task)
+        kept = _read(record)
         failed = isinstance(kept, dict) and kept.get("key") == task.key
-        return kept.get("error") if failed else None
+        return kept.get("error") if failed and record.stat().st_mtime > since else None
+
+    def count(self) -> int:
+        """Returns how many runs it has records of, of whatever sweep."""
+        return sum(1 for record in self.place.glob("*.json") if record.name != "sweep.json")
 
     def _record(self, task: Task) -> Path:
         return self.place / f"{task.stem}.json"

@@ -46,6 +46,10 @@ class Shard:
         """True for a run that belongs to it, by its number among all."""
         return place % self.of == self.number - 1
 
+    def rank(self, place: int) -> int:
+        """Returns which of its own runs one of them is, from 0."""
+        return place // self.of
+
     @property
     def is_all(self) -> bool:
         """True for a sweep that is not parted."""

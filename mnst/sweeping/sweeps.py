@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mnst import images
-from mnst.checks import check_folder, check_list, check_number
-from mnst.errors import calls_within_mnst, one_line, tell
+from mnst.checks import check_folder, check_list, check_number, shown
 from mnst.masks.pixels import read_mask
 from mnst.masks.selection import classes_by
 from mnst.networks import get_backbone
@@ -29,14 +27,14 @@ from mnst.painting.options import (
     check_style_size,
     those_of,
 )
-from mnst.painting.result import Result
-from mnst.painting.scene import check_kept, read_once, read_photo, style_list, style_read_size
+from mnst.painting.scene import check_kept, read_once, style_list, style_read_size
 from mnst.painting.signatures import takes
 from mnst.painting.transfer import read_start
 from mnst.recipes import Recipe
-from mnst.sweeping.course import Course, Shared, Task
-from mnst.sweeping.folder import Folder, KeptRun
-from mnst.sweeping.outcome import ON_A_SHEET, Sweep, SweepFailure, SweepRun
+from mnst.sweeping.course import Course, Shared
+from mnst.sweeping.folder import Folder
+from mnst.sweeping.going import Going
+from mnst.sweeping.outcome import Sweep
 from mnst.sweeping.painters import Elsewhere, Here, Painter
 from mnst.sweeping.photos import Photo, photos_of
 from mnst.sweeping.shards import Shard
@@ -55,6 +53,8 @@ def sweep(
     recipe: Recipe | str | Sequence[Recipe | str] = "fine",
     folder: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
+    shard: Sequence[int] | None = None,
+    collect: bool = False,
     **options: Unpack[SweepOptions],
 ) -> Sweep:
     """Paints every combination of photos, recipes, ratios alpha/beta and gammas.
@@ -87,6 +87,11 @@ def sweep(
         executor: Any `concurrent.futures.Executor`. What comes out and its order do not depend on
             it. Processes must be spawned, not forked, once TensorFlow is loaded:
             `ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))`.
+        shard: The part of the runs to paint, as in (3, 100): every hundredth, from the third on.
+            Any number of sweeps, on any number of machines, may share a folder at once, with
+            shards or without: each run is claimed by the one that paints it, and a machine that is
+            gone loses its claims after five minutes. The last shard writes the tables for all.
+        collect: Paint nothing, and write the tables and the sheet of what is in the folder.
         **options: Those of `SweepOptions`.
 
     Returns:
@@ -110,23 +115,59 @@ def sweep(
         >>> sweep.grid().save("sheet.jpg")  # doctest: +SKIP
         >>> sweep.plot_relative_improvement()  # doctest: +SKIP
     """
-    place = None if folder is None else check_folder("folder", folder)
+    place = _check_place(folder, shard, collect)
+    part = Shard.checked(shard)
     elsewhere = None if executor is None else Elsewhere(executor)
     count = len(style_list(styles))
     gammas = _gammas(gamma)
     recipes = _recipes(count, recipe, alpha_beta, gammas, options)
     course = _course(photo, styles, recipes, gammas, options)
+    if course.total is None and not part.is_all:
+        raise ValueError("photo is an iterator: with a shard, give a list, a folder or a pattern")
     painter = elsewhere or Here(course.total, progress=options["progress"])
     course = _opened(course, painter)
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
-    going = _Going(course, None if place is None else Folder(place), options["progress"])
-    outcome = going.through(painter, Shard())
-    if place is not None and outcome.completed:
-        outcome.save_csv(place / "sweep.csv")
-        outcome.save_json(place / "sweep.json")
-        images.save_image(place / "grid.png", np.asarray(outcome.grid()))
+    runs = None if place is None else Folder(place)
+    going = Going(course, part, runs, progress=options["progress"])
+    completed = going.collect() if collect else going.paint(painter)
+    if runs is not None and completed and not part.is_all:
+        _end(course, runs)
+    outcome = going.outcome(completed=completed)
+    if runs is not None and part.is_all and (completed or collect):
+        _write(outcome, runs.place)
     return outcome
+
+
+def _check_place(folder: Any, shard: Any, collect: bool) -> Path | None:
+    """Returns the folder, or says what needs one."""
+    if not isinstance(collect, bool):
+        raise TypeError(f"collect is {shown(collect)}: give True or False")
+    if collect and shard is not None:
+        raise ValueError("shard and collect were both given: give one of them")
+    if folder is not None:
+        return check_folder("folder", folder)
+    if collect or shard is not None:
+        raise ValueError(f"{'collect' if collect else 'shard'} needs a folder: give one")
+    return None
+
+
+def _end(course: Course, folder: Folder) -> None:
+    """Writes the tables for all shards, where this is the last one."""
+    assert course.total is not None
+    if folder.count() < course.total:  # which is known at once
+        return
+    whole = Going(course, Shard(), folder, progress=False)
+    if whole.collect():
+        _write(whole.outcome(completed=True), folder.place)
+
+
+def _write(outcome: Sweep, place: Path) -> None:
+    if not outcome.runs:
+        raise ValueError(f"{images.named(place)}: no run of this sweep is finished there")
+    outcome.save_csv(place / "sweep.csv")
+    outcome.save_json(place / "sweep.json")
+    images.save_image(place / "grid.png", np.asarray(outcome.grid()))
 
 
 def _gammas(gamma: Any) -> list[Any]:
@@ -228,109 +269,3 @@ def _opened(course: Course, painter: Painter) -> Course:
             return replace(course, photos=again, shared=replace(course.shared, options=settled))
         failed = failed or opened
     raise failed or ValueError("nothing to run: the iterator of photos has none")
-
-
-@dataclass
-class _Going:
-    """A sweep that is going on.
-
-    Attributes:
-        course: All of its runs.
-        folder: Where they are kept.
-        progress: Whether it says where it is.
-        runs: Those that are finished, by their places.
-        failures: Those that failed.
-        first: The error of the first of these.
-    """
-
-    course: Course
-    folder: Folder | None
-    progress: bool
-    runs: dict[int, SweepRun] = field(default_factory=dict)
-    failures: dict[int, SweepFailure] = field(default_factory=dict)
-    first: tuple[int, Exception] | None = None
-
-    def through(self, painter: Painter, shard: Shard) -> Sweep:
-        """Paints all runs of a shard that aren't there yet; returns them with those that are."""
-        completed = self._painted(painter, self.course.tasks(shard))
-        if self.first is not None and not self.runs:
-            raise self.first[1]
-        return Sweep(
-            tuple(self.runs[place] for place in sorted(self.runs)),
-            completed,
-            tuple(self.failures[place] for place in sorted(self.failures)),
-            self._originals(),
-        )
-
-    def _painted(self, painter: Painter, tasks: Iterable[Task]) -> bool:
-        """Paints runs; returns False if it was ended early."""
-        try:
-            for task, outcome in painter.painted(self.course.shared, self._to_do(tasks)):
-                if isinstance(outcome, Exception):
-                    self._fail(task, outcome)
-                    continue
-                if not outcome.completed:
-                    return False
-                self._keep(task, outcome)
-                if self.progress and isinstance(painter, Elsewhere):
-                    of = "" if self.course.total is None else f" of {self.course.total}"
-                    tell(f"run {len(self.runs) + len(self.failures)}{of} is done")
-        except KeyboardInterrupt:
-            return False
-        return True
-
-    def _to_do(self, tasks: Iterable[Task]) -> Iterator[Task]:
-        """Yields the runs to paint, and takes in those that are there."""
-        begun = False
-        for task in tasks:
-            found = None if self.folder is None else self.folder.find(task)
-            if task.photo.error is not None:
-                self._fail(task, task.photo.error)
-            elif found is not None:
-                self._take(task, found, found=True)
-            else:
-                if self.progress and self.runs and not begun:
-                    tell(f"{len(self.runs)} runs are in the folder already")
-                begun = True
-                yield task
-
-    def _keep(self, task: Task, result: Result) -> None:
-        self._take(task, result if self.folder is None else self.folder.save(task, result))
-
-    def _take(self, task: Task, outcome: Result | KeptRun, *, found: bool = False) -> None:
-        gamma, photo = self.course.gamma_of(task), task.photo
-        self.runs[task.place] = SweepRun(
-            photo.index, gamma, task.recipe, outcome, photo.label, found=found
-        )
-
-    def _fail(self, task: Task, error: Exception) -> None:
-        warnings.warn(
-            f"{task.stem} failed and is left out: {one_line(error)}",
-            stacklevel=calls_within_mnst() + 1,
-        )
-        if self.first is None or task.place < self.first[0]:
-            self.first = task.place, error
-        if self.folder is not None:
-            self.folder.save_error(task, one_line(error))
-        photo = task.photo
-        self.failures[task.place] = SweepFailure(
-            task.place,
-            photo.index,
-            self.course.gamma_of(task),
-            task.recipe,
-            one_line(error),
-            photo.label,
-        )
-
-    def _originals(self) -> dict[str, np.ndarray]:
-        """Returns photos and styles, by what a contact sheet of crossed gammas calls them."""
-        crossed = all(isinstance(gamma, Mapping) for gamma in self.course.gammas)
-        if not crossed or not isinstance(self.course.photos, list):
-            return {}
-        size, named = self.course.shared.options["size"], {}
-        shown = self.course.photos[: -(-ON_A_SHEET // self.course.runs_of_a_photo)]
-        for k, photo in enumerate(shown, start=1):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                named[f"photo {k}" if len(shown) > 1 else "photo"] = read_photo(photo, size=size)
-        named |= {f"style {k}": each for k, each in enumerate(self.course.shared.styles, start=1)}
-        return {name: images.to_uint8(picture.pixels) for name, picture in named.items()}
