@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
+    CancelledError,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -27,6 +28,7 @@ from mnst.sweeping.photos import Photo
 from mnst.sweeping.worker import Worker
 
 KILLED = "a worker of the executor was killed, or ended by itself: it may have run out of memory"
+_DROPPED = "the executor has dropped its runs: its scheduler may be gone; sweep again to go on"
 _UNKNOWN = 256  # runs that are given to an executor that does not say how many workers it has
 
 Outcome = tuple[Task, Result | Exception]
@@ -73,14 +75,15 @@ class Here:
 class Elsewhere:
     """Paints by an executor of `concurrent.futures`; each task carries what all of them share."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Any) -> None:
         check_executor(executor)
-        self.executor = executor
+        self.executor: Any = executor
 
     @property
     def ahead(self) -> int:
         """How many runs are given to it at once: one for each worker, and one that waits."""
-        return 2 * getattr(self.executor, "_max_workers", _UNKNOWN // 2)
+        workers: int = getattr(self.executor, "_max_workers", _UNKNOWN // 2)
+        return 2 * workers
 
     def open(
         self, shared: Shared, photo: Photo, recipes: Sequence[Recipe], gammas: Sequence[Any]
@@ -105,7 +108,8 @@ class Elsewhere:
         running: dict[Future[Result], Task] = {}
         try:
             while True:
-                for task in itertools.islice(waiting, self.ahead - len(running)):
+                more = max(0, self.ahead - len(running))  # workers may have left meanwhile
+                for task in itertools.islice(waiting, more):
                     running[self.submit(shared, task)] = task
                 if not running:
                     return
@@ -120,16 +124,17 @@ class Elsewhere:
         try:
             task = task.loaded()
         except ValueError as error:
-            return _lost(error)
+            return lost(error)
         return self._submitted(_paint, shared, task)
 
     def _submitted(self, function: Callable[..., Any], *given: Any) -> Future[Any]:
         # Once more, now that workers may be started: TensorFlow may have been loaded meanwhile.
         check_executor(self.executor)
         try:
-            return self.executor.submit(function, *given)
+            future: Future[Any] = self.executor.submit(function, *given)
+            return future
         except BrokenExecutor as error:
-            return _lost(error)
+            return lost(error)
 
 
 _WORKERS = threading.local()
@@ -151,10 +156,11 @@ def _paint(shared: Shared, task: Task) -> Result:
     return worker_here().paint(shared, task)
 
 
-def _lost(error: Exception) -> Future[Any]:
-    lost: Future[Any] = Future()
-    lost.set_exception(error)
-    return lost
+def lost(error: Exception) -> Future[Any]:
+    """Returns the future of a call that can't be made."""
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
 
 
 def _outcome(run: Callable[[], Result]) -> Result | Exception:
@@ -165,6 +171,8 @@ def _outcome(run: Callable[[], Result]) -> Result | Exception:
         raise
     except BrokenExecutor:
         return RuntimeError(KILLED)
+    except CancelledError:
+        raise ConnectionError(_DROPPED) from None
     except Exception as error:  # DivergenceError, too little memory, and what nobody foresaw
         return error
 
@@ -172,7 +180,9 @@ def _outcome(run: Callable[[], Result]) -> Result | Exception:
 def check_executor(executor: Executor) -> None:
     """Refuses what is none, and what would fork: TensorFlow hangs then at its first operation."""
     if not isinstance(executor, Executor):
-        raise ValueError(f"executor is {shown(executor)}: give one of concurrent.futures")
+        raise ValueError(
+            f"executor is {shown(executor)}: give one of concurrent.futures, or Dask's"
+        )
     if isinstance(executor, ProcessPoolExecutor) and "tensorflow" in sys.modules:
         context = getattr(executor, "_mp_context", None) or multiprocessing.get_context()
         if context.get_start_method() == "fork":

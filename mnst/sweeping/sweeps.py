@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ def sweep(
     alpha_beta: Sequence[float] | None = None,
     recipe: Recipe | str | Sequence[Recipe | str] = "fine",
     folder: str | os.PathLike[str] | None = None,
-    executor: Executor | None = None,
+    executor: Any = None,
     shard: Sequence[int] | None = None,
     collect: bool = False,
     **options: Unpack[SweepOptions],
@@ -84,8 +84,9 @@ def sweep(
             JSON. A sweep that finds a run there does not do it again; one that was not written
             whole, it does. At the end, sweep.csv, sweep.json and the contact sheet grid.png, of
             the first hundred runs, are written there, too.
-        executor: Any `concurrent.futures.Executor`. What comes out and its order do not depend on
-            it. Processes must be spawned, not forked, once TensorFlow is loaded:
+        executor: Any `concurrent.futures.Executor`, or a `dask.distributed.Client`. What comes out
+            and its order do not depend on it. Processes must be spawned, not forked, once
+            TensorFlow is loaded:
             `ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))`.
         shard: The part of the runs to paint, as in (3, 100): every hundredth, from the third on.
             Any number of sweeps, on any number of machines, may share a folder at once, with
@@ -117,7 +118,7 @@ def sweep(
     """
     place = _check_place(folder, shard, collect)
     part = Shard.checked(shard)
-    elsewhere = None if executor is None else Elsewhere(executor)
+    elsewhere = None if executor is None else _elsewhere(executor)
     count = len(style_list(styles))
     gammas = _gammas(gamma)
     recipes = _recipes(count, recipe, alpha_beta, gammas, options)
@@ -137,6 +138,15 @@ def sweep(
     if runs is not None and part.is_all and (completed or collect):
         _write(outcome, runs.place)
     return outcome
+
+
+def _elsewhere(executor: Any) -> Elsewhere:
+    """Returns whoever paints by an executor, or by a client of Dask."""
+    if "distributed" in sys.modules:  # whose objects are nobody's, where it is not loaded
+        from mnst.sweeping.cluster import cluster_of
+
+        return cluster_of(executor) or Elsewhere(executor)
+    return Elsewhere(executor)
 
 
 def _check_place(folder: Any, shard: Any, collect: bool) -> Path | None:
