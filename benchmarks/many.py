@@ -1,0 +1,151 @@
+"""Ten thousand photos in one sweep, killed on the way, and on Dask: `python benchmarks/many.py`.
+
+Paints photos of 64 pixels through `vgg19-lite`, two steps each, in a process of its own that is
+killed and started again, and prints how its memory went, what a photo took beside its steps, and
+whether all came out as `stylize` paints them. Then some of them on Dask, one process a core, beside
+a process that has all cores: the ratio of both, and what a task takes that is not its own work.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+import mnst
+from mnst.paintings import glass, swirls
+
+SIDE, STEPS, COMPARED = 64, 2, 20
+OPTIONS = {"steps": STEPS, "size": SIDE, "backbone": "vgg19-lite", "recipe": "article"}
+ONE_CORE = {f"TF_NUM_{kind}_THREADS": "1" for kind in ("INTRAOP", "INTEROP")}
+
+
+def styles():
+    return [swirls(size=SIDE), glass(size=SIDE)]
+
+
+def draw(folder: Path, photos: int) -> None:
+    """Writes photos of noise, which no two have in common."""
+    noise = np.random.default_rng(0)
+    for k in range(photos):
+        pixels = noise.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        mnst.save_image(folder / f"{k:05}.png", pixels)
+
+
+def paint(photos: Path, folder: Path) -> None:
+    """What the process does that is killed."""
+    mnst.sweep(photos, styles(), folder=folder, progress=False, **OPTIONS)
+
+
+def finished(folder: Path) -> int:
+    return sum(name.name.endswith(".json") for name in os.scandir(folder)) if folder.exists() else 0
+
+
+def watched(photos: Path, folder: Path, until: int | None) -> dict:
+    """Runs the process to its end, or kills it at so many photos; says what it took."""
+    began, before = time.perf_counter(), finished(folder)
+    process = psutil.Popen([sys.executable, __file__, "--paint", str(photos), str(folder)])
+    memory = []
+    while process.poll() is None:
+        with_all = finished(folder)
+        if until is not None and with_all >= until:
+            process.send_signal(signal.SIGKILL)
+            break
+        memory.append((with_all, process.memory_info().rss))
+        time.sleep(0.5)
+    process.wait()
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "painted": finished(folder) - before, "memory": memory}
+
+
+def level(memory: list) -> float:
+    """How far the memory went up and down, in MB, after a tenth of the photos."""
+    taken = [size for _, size in memory[len(memory) // 10 :]]
+    return (max(taken) - min(taken)) / 1e6
+
+
+def seconds_of_steps(folder: Path) -> float:
+    with open(folder / "sweep.csv", newline="") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+def differing(photos: Path, folder: Path) -> int:
+    """Paints some of the photos by themselves, and counts those that came out otherwise."""
+    chosen = random.Random(0).sample(sorted(photos.iterdir()), COMPARED)
+    count = 0
+    for photo in chosen:
+        alone = mnst.stylize(photo, styles(), progress=False, **OPTIONS)
+        (kept,) = folder.glob(f"{photo.stem}-*.png")
+        count += not np.array_equal(alone.image, mnst.load_image(kept, size=None)[0])
+    return count
+
+
+def on_dask(photos: list[Path], workers: int) -> float:
+    """Returns the seconds that a cluster takes, once its workers have painted a few."""
+    from distributed import Client, LocalCluster
+
+    given = {"threads_per_worker": 1, "dashboard_address": None, "env": ONE_CORE}
+    with LocalCluster(workers, **given) as cluster, Client(cluster) as client:
+        return timed(photos, client)
+
+
+def timed(photos: list[Path], executor=None) -> float:
+    """Returns the seconds of a sweep, after a short one that compiles the steps."""
+    for some in (photos[:8], photos):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            given = {"folder": folder, "progress": False, **OPTIONS}
+            mnst.sweep([*some], styles(), executor=executor, **given)
+    return time.perf_counter() - began
+
+
+def report(photos: Path, given: argparse.Namespace) -> dict:
+    folder = photos.parent / "painted"
+    stops = [k * given.photos // (given.kills + 1) for k in range(1, given.kills + 1)]
+    runs = [watched(photos, folder, until) for until in (*stops, None)]
+    last = runs[-1]
+    print(f"killed at {', '.join(map(str, stops))} photos; {finished(folder) - 1} finished")
+    print(f"memory of the last process within {level(last['memory']):.0f} MB")
+    seconds, steps = sum(run["seconds"] for run in runs), seconds_of_steps(folder)
+    print(f"{given.photos / seconds:.2f} photos a second, {seconds / steps:.3f} times their steps")
+    print(f"{differing(photos, folder)} of {COMPARED} differ from what stylize paints")
+    found = {"runs": runs, "steps": steps}
+    if given.dask:
+        some = sorted(photos.iterdir())[: given.dask]
+        workers = psutil.cpu_count(logical=False) or 1
+        serial, parted = timed(some), on_dask(some, workers)
+        alone = 1e3 * (parted * workers - serial * 1) / len(some)
+        print(f"Dask with {workers} processes: {serial / parted:.2f} times one process's rate")
+        print(f"seconds of cores a photo beyond one process's: {alone:.1f} ms")
+        found |= {"serial": serial, "dask": parted, "workers": workers}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--dask", type=int, default=400, help="photos on Dask; 0 for none")
+    parser.add_argument("--output", type=Path, default=Path("many.json"))
+    parser.add_argument("--paint", nargs=2, type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.paint:
+        return paint(*given.paint)
+    with tempfile.TemporaryDirectory() as folder:
+        photos = Path(folder) / "photos"
+        photos.mkdir()
+        draw(photos, given.photos)
+        given.output.write_text(json.dumps(report(photos, given)))
+
+
+if __name__ == "__main__":
+    main()
