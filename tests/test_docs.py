@@ -6,6 +6,7 @@ A block that can't be run here says so in its page's source, with the reason, in
 """
 
 import functools
+import glob
 import inspect
 import re
 import shlex
@@ -79,6 +80,9 @@ def scratch(tmp_path, monkeypatch, random_weights, drawn):
     for name, painting in named.items():
         mnst.save_image(f"{name}.jpg", drawn[painting])
     mnst.save_image("other.jpg", drawn["swirls"][:, ::-1])
+    Path("photos").mkdir()
+    for name in ("beach", "harbour"):
+        mnst.save_image(f"photos/{name}.jpg", np.roll(drawn["swirls"], len(name), axis=1))
     faint = np.linspace(0, 255, 32).astype("uint8") * np.ones((32, 1), "uint8")
     mnst.save_image("cutout.png", np.dstack([drawn["swirls"], faint]))
     mnst.save_image(
@@ -187,6 +191,7 @@ def test_python_runs(page, scratch):
 def test_commands_run(page, scratch, capsys):
     for line in commands(page):
         words = shlex.split(line, comments=True)[1:]
+        words = [name for word in words for name in sorted(glob.glob(word)) or [word]]  # noqa: PTH207
         assert cli.main(words) == 0, f"{line}: {capsys.readouterr().err}"
 
 
