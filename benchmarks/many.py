@@ -138,7 +138,8 @@ def main() -> None:
     parser.add_argument("--paint", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.paint:
-        return paint(*given.paint)
+        paint(*given.paint)
+        return
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
         photos.mkdir()

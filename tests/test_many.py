@@ -62,14 +62,19 @@ def pictures(swept):
     "given",
     [
         lambda folder: folder,
-        lambda folder: f"{folder}/",
         lambda folder: f"{folder}/*.png",
-        lambda folder: folder / "[a-e].png",
-        lambda folder: (folder / f"{name}.png" for name in "abcde"),
         lambda folder: map(photo, [4, 3, 2, 1, 0]),
-        lambda folder: ((folder / f"{name}.png").read_bytes() for name in "abcde"),
+        pytest.param(lambda folder: f"{folder}/", marks=pytest.mark.slow),
+        pytest.param(lambda folder: folder / "[a-e].png", marks=pytest.mark.slow),
+        pytest.param(
+            lambda folder: (folder / f"{name}.png" for name in "abcde"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda folder: ((folder / f"{name}.png").read_bytes() for name in "abcde"),
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["folder", "with a slash", "pattern", "letters", "paths", "arrays", "bytes"],
+    ids=["folder", "pattern", "arrays", "with a slash", "letters", "paths", "bytes"],
 )
 def test_photos_come_from_wherever_they_are(photos, serial, options, given):
     assert pictures(mnst.sweep(given(photos), STYLES, **options)) == pictures(serial)
@@ -141,6 +146,7 @@ def test_where_no_photo_can_be_read_the_first_ones_error_is_raised(tmp_path, opt
         mnst.sweep([tmp_path / "gone.png", None], STYLES, **options)
 
 
+@pytest.mark.slow
 def test_a_photo_that_changes_before_its_turn_is_noticed(photos, options, tmp_path):
     """What is written would else be called another's."""
     place = tmp_path / "a.png"
@@ -160,6 +166,7 @@ def test_a_photo_that_changes_before_its_turn_is_noticed(photos, options, tmp_pa
 # What is kept
 
 
+@pytest.mark.slow
 def test_what_is_in_a_folder_is_not_in_memory(options, tmp_path):
     """Twelve photos of 3 MB each leave less behind than two of them take."""
     given = {"folder": tmp_path, **options, "size": 16}
@@ -252,6 +259,7 @@ def test_shards_come_to_the_same_and_the_last_writes_the_tables(photos, whole, o
     assert not [*tmp_path.glob("*.claim*")]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* failed and is left out")
 def test_the_last_shard_knows_of_what_failed_in_others(photos, options, tmp_path):
     """A photo that is none, and a run that diverges, each in a shard of its own."""
@@ -300,6 +308,7 @@ def test_an_iterator_has_no_shards(options, tmp_path):
         mnst.sweep(iter([PHOTO]), STYLES, shard=(1, 2), folder=tmp_path, **options)
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_do_nothing_twice(photos, whole, options, tmp_path):
     """In two threads; each is given all of the runs, whoever painted them."""
     given = {"gamma": [0.25, 0.75], "folder": tmp_path, **options}
@@ -332,6 +341,7 @@ def test_a_claim_that_nobody_has_touched_for_long_does_not_hold(photos, whole, o
     assert not [*tmp_path.glob("*.claim*")]
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_touched_is_waited_for(photos, whole, options, tmp_path):
     """The run comes from elsewhere, whole; nobody here paints it meanwhile."""
     claim = claim_of_another_machine(tmp_path, whole)
@@ -351,6 +361,19 @@ def test_a_claim_that_is_touched_is_waited_for(photos, whole, options, tmp_path)
         swept = sweeping.result(60)
     assert [run.found for run in swept] == [k == 4 for k in range(10)]
     assert files(tmp_path) == files(whole)
+
+
+def test_a_claim_is_touched_while_its_owner_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr("mnst.sweeping.claims.HEARTBEAT", 0.01)
+    with Claims(tmp_path) as claims:
+        assert claims.take("run")
+        (claim,) = tmp_path.iterdir()
+        os.utime(claim, (0, 0))
+        until = time.monotonic() + 30
+        while not claim.stat().st_mtime and time.monotonic() < until:
+            time.sleep(0.01)
+        assert claim.stat().st_mtime > 0
+    assert not [*tmp_path.iterdir()]
 
 
 def test_of_many_who_take_over_a_claim_one_gets_it(tmp_path):

@@ -440,6 +440,27 @@ def test_a_broken_pool_keeps_what_was_finished(serial, photo, styles, options, f
     assert same(swept, serial.runs[:finished])
 
 
+@pytest.mark.parametrize("whole", [0, 2])
+def test_an_executor_that_drops_its_runs_ends_the_sweep(photo, styles, options, tmp_path, whole):
+    """As one does whose scheduler is gone; what was finished is kept."""
+
+    class Dropping(Breaking):
+        def submit(self, *given):
+            self.left -= 1
+            if self.left >= 0:
+                return ThreadPoolExecutor.submit(self, *given)
+            dropped = Future()
+            dropped.cancel()
+            dropped.set_running_or_notify_cancel()
+            return dropped
+
+    with Dropping(whole) as executor:
+        given = {"gamma": GAMMAS, "executor": executor, "folder": tmp_path, **options}
+        with pytest.raises(ConnectionError, match=r"dropped its runs: .* sweep again to go on"):
+            mnst.sweep(photo, styles, **given)
+    assert not [*tmp_path.glob("*.claim*")]
+
+
 @pytest.mark.slow
 def test_processes_send_their_failures(photo, styles, options):
     given = {**options, "recipe": [RECIPE, WILD], "gamma": [0, 1]}

@@ -20,7 +20,7 @@ from distributed.cfexecutor import ClientExecutor
 from mnst.painting.result import Result
 from mnst.recipes import Recipe
 from mnst.sweeping.course import Shared, Task
-from mnst.sweeping.painters import Elsewhere, Outcome, lost, worker_here
+from mnst.sweeping.painters import Elsewhere, Outcome, lost, result_of, worker_here
 from mnst.sweeping.photos import Photo
 
 
@@ -64,9 +64,9 @@ class Cluster(Elsewhere):
         key = ("open", photo.label, self._sweep)
         bare = replace(photo, given=None)
         try:
-            opened: str | Exception = self.executor.submit(
-                _open, name, bare, given, recipes, gammas, key=key
-            ).result()
+            opened: str | Exception = result_of(
+                self.executor.submit(_open, name, bare, given, recipes, gammas, key=key)
+            )
             return opened
         finally:
             self._forget()

@@ -27,7 +27,7 @@ from mnst.sweeping.course import Shared, Task
 from mnst.sweeping.photos import Photo
 from mnst.sweeping.worker import Worker
 
-KILLED = "a worker of the executor was killed, or ended by itself: it may have run out of memory"
+_KILLED = "a worker of the executor was killed, or ended by itself: it may have run out of memory"
 _DROPPED = "the executor has dropped its runs: its scheduler may be gone; sweep again to go on"
 _UNKNOWN = 256  # runs that are given to an executor that does not say how many workers it has
 
@@ -93,14 +93,8 @@ class Elsewhere:
             photo = photo.loaded()
         except ValueError as error:
             return error
-        future = self._submitted(_open, shared, photo, recipes, gammas)
-        try:
-            opened: str | Exception = future.result()
-            return opened
-        except BrokenExecutor:
-            raise RuntimeError(KILLED) from None
-        finally:
-            future.cancel()
+        opened: str | Exception = result_of(self._submitted(_open, shared, photo, recipes, gammas))
+        return opened
 
     def painted(self, shared: Shared, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yields what runs give; those that nobody has begun are left, if it is ended early."""
@@ -114,7 +108,7 @@ class Elsewhere:
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), _outcome(future.result)
+                    yield running.pop(future), _outcome(functools.partial(result_of, future))
         finally:
             for future in running:
                 future.cancel()
@@ -163,16 +157,27 @@ def lost(error: Exception) -> Future[Any]:
     return future
 
 
+def result_of(future: Future[Any]) -> Any:
+    """Returns what a call gave, or says what has become of whoever was to make it.
+
+    Raises:
+        RuntimeError: If a worker was killed.
+        ConnectionError: If nobody will make it any more.
+    """
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise RuntimeError(_KILLED) from None
+    except CancelledError:
+        raise ConnectionError(_DROPPED) from None
+
+
 def _outcome(run: Callable[[], Result]) -> Result | Exception:
     """Returns what a run gives, or the error that it failed with, if others need not meet it."""
     try:
         return run()
     except (OSError, ImportError, WeightsError):
         raise
-    except BrokenExecutor:
-        return RuntimeError(KILLED)
-    except CancelledError:
-        raise ConnectionError(_DROPPED) from None
     except Exception as error:  # DivergenceError, too little memory, and what nobody foresaw
         return error
 
