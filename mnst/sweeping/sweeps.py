@@ -19,6 +19,7 @@ from mnst.masks.selection import classes_by
 from mnst.networks import get_backbone
 from mnst.painting.gammas import as_given, crossed, read_apart
 from mnst.painting.options import (
+    AnyRecipe,
     SceneOptions,
     SweepOptions,
     check_colours,
@@ -50,7 +51,7 @@ def sweep(
     *,
     gamma: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     alpha_beta: Sequence[float] | None = None,
-    recipe: Recipe | str | Sequence[Recipe | str] = "fine",
+    recipe: AnyRecipe | Sequence[AnyRecipe] = "fine",
     folder: str | os.PathLike[str] | None = None,
     executor: Any = None,
     shard: Sequence[int] | None = None,
