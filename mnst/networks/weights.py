@@ -125,7 +125,8 @@ class WeightsSource:
         """Returns a source whose file is there, after downloading it where that is needed.
 
         A file in Keras' cache whose hash is not that of Keras' own is downloaded again. Where all
-        downloads fail, a warning says so, and the fallback is returned, if there is one.
+        downloads fail, a warning says so, and the fallback is returned, if there is one. Nothing
+        takes the place of weights that the user named.
 
         Raises:
             WeightsError: If they fail, and the message says how to get the file by hand;
@@ -136,7 +137,7 @@ class WeightsSource:
         try:
             return dataclasses.replace(self, path=self.release.fetch())
         except WeightsError as error:
-            if self.fallback is None:
+            if self.fallback is None or isinstance(self.release, HubFile):
                 instead = "" if self.origin == "embedded" else _OR_LITE
                 raise WeightsError(f"{error}; {self.release.how_to_get}{instead}") from None
             warnings.warn(
@@ -230,12 +231,10 @@ class HubFile:
     Attributes:
         address: Where they are.
         named_by: What has named the address, as messages call it.
-        network: What they are called where another network takes their place.
     """
 
     address: str
     named_by: str
-    network: str
 
     @property
     def how_to_get(self) -> str:
@@ -289,9 +288,7 @@ def _named(
     """Returns the source that the user named, a file or an address on a hub."""
     place = hubs.check_place(named_by, weights)
     if isinstance(place, str):
-        return WeightsSource(
-            backbone, origin, release=HubFile(place, named_by, f"what {named_by} names")
-        )
+        return WeightsSource(backbone, origin, release=HubFile(place, named_by))
     return WeightsSource(backbone, origin, _existing_file(place, named_by, hint))
 
 
