@@ -97,10 +97,11 @@ def tried(way: Way, moments: int, draw: Callable[[float], float]) -> str:
         _, kept, _ = finish(way, parts, path, 1.0)
         equal, firsts, size = int(whole.read_bytes() == parts.read_bytes()), [], 0
         for _ in range(moments):
-            process, _, _ = start(way, parts, path, 0.0)
+            process, hears, _ = start(way, parts, path, 0.0)
             time.sleep(draw(seconds))
             process.kill()
             process.join()
+            hears.close()  # not before: who can't be told any more ends by itself
             size = max(size, path.stat().st_size if path.exists() else 0)
             parts.unlink(missing_ok=True)
             firsts.append(finish(way, parts, path, 0.0)[0])
