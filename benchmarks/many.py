@@ -79,9 +79,9 @@ def seconds_of_steps(folder: Path) -> float:
 
 def differing(photos: Path, folder: Path) -> int:
     """Paints some of the photos by themselves, and counts those that came out otherwise."""
-    chosen = random.Random(0).sample(sorted(photos.iterdir()), COMPARED)
+    every = sorted(photos.iterdir())
     count = 0
-    for photo in chosen:
+    for photo in random.Random(0).sample(every, min(COMPARED, len(every))):
         alone = mnst.stylize(photo, styles(), progress=False, **OPTIONS)
         (kept,) = folder.glob(f"{photo.stem}-*.png")
         count += not np.array_equal(alone.image, mnst.load_image(kept, size=None)[0])

@@ -813,6 +813,17 @@ def test_part_of_a_killed_process_is_removed_and_that_of_the_living_stays(tmp_pa
     assert names(tmp_path) == ["b.csv"]
 
 
+@pytest.mark.slow
+def test_where_there_are_many_files_parts_are_not_looked_for_each_time(tmp_path, monkeypatch):
+    for k in range(20_000):
+        (tmp_path / str(k)).touch()
+    looks, glob = [], Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *given: looks.append(given) or glob(*given))
+    for _ in range(20):
+        images.write_atomically(tmp_path / "a.csv", b"whole")
+    assert 1 <= len(looks) < 10
+
+
 def test_home_folder_and_odd_names(tmp_path, photo, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     mnst.save_image("~/photo.png", photo, {"seed": 1})
