@@ -66,9 +66,10 @@ def watched(photos: Path, folder: Path, until: int | None) -> dict:
     return {"seconds": seconds, "painted": finished(folder) - before, "memory": memory}
 
 
-def level(memory: list) -> float:
-    """How far the memory went up and down, in MB, after a tenth of the photos."""
-    taken = [size for _, size in memory[len(memory) // 10 :]]
+def level(run: dict) -> float:
+    """How far a process' memory went up and down, in MB, after a tenth of its photos."""
+    first = run["memory"][-1][0] - 0.9 * run["painted"]
+    taken = [size for done, size in run["memory"] if done >= first]
     return (max(taken) - min(taken)) / 1e6
 
 
@@ -113,7 +114,7 @@ def report(photos: Path, given: argparse.Namespace) -> dict:
     runs = [watched(photos, folder, until) for until in (*stops, None)]
     last = runs[-1]
     print(f"killed at {', '.join(map(str, stops))} photos; {finished(folder) - 1} finished")
-    print(f"memory of the last process within {level(last['memory']):.0f} MB")
+    print(f"memory of the last process within {level(last):.0f} MB")
     seconds, steps = sum(run["seconds"] for run in runs), seconds_of_steps(folder)
     print(f"{given.photos / seconds:.2f} photos a second, {seconds / steps:.3f} times their steps")
     print(f"{differing(photos, folder)} of {COMPARED} differ from what stylize paints")
@@ -122,7 +123,7 @@ def report(photos: Path, given: argparse.Namespace) -> dict:
         some = sorted(photos.iterdir())[: given.dask]
         workers = psutil.cpu_count(logical=False) or 1
         serial, parted = timed(some), on_dask(some, workers)
-        alone = 1e3 * (parted * workers - serial * 1) / len(some)
+        alone = 1e3 * workers * (parted - serial) / len(some)
         print(f"Dask with {workers} processes: {serial / parted:.2f} times one process's rate")
         print(f"seconds of cores a photo beyond one process's: {alone:.1f} ms")
         found |= {"serial": serial, "dask": parted, "workers": workers}

@@ -230,19 +230,14 @@ def _course(
         read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
         for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
     ]
+    read = {"init": read_start(options["init"]), **_masks(options)}
+    gammas_read = [read_apart(gamma, len(given)) for gamma in gammas]
     # Settled here, so that no run, in whatever process, falls back to another network by itself.
     weights = get_backbone(options["backbone"]).find_weights(options["weights"]).fetch()
-    own = options["style_masks"]
     settled = {
         **options,
+        **read,
         "backbone": weights.backbone,
-        "init": read_start(options["init"]),
-        "mask": None if options["mask"] is None else read_mask(options["mask"]),
-        "style_masks": own
-        and [
-            None if mask is None else read_mask(mask, name=f"style_masks[{k}]")
-            for k, mask in enumerate(own)
-        ],
         "steps": None,  # which the recipes have, and the strength
         "strength": None,
     }
@@ -256,9 +251,23 @@ def _course(
         photos,
         [*recipes],
         [as_given(gamma, len(given)) for gamma in gammas],
-        [read_apart(gamma, len(given)) for gamma in gammas],
+        gammas_read,
         Shared(pictures, settled, known_by),
     )
+
+
+def _masks(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the masks, read in their own size, for photos that come later."""
+    mask, own = options["mask"], options["style_masks"]
+    return {
+        "mask": None if mask is None else read_mask(mask),
+        "style_masks": None
+        if own is None
+        else [
+            None if each is None else read_mask(each, name=f"style_masks[{k}]")
+            for k, each in enumerate(own)
+        ],
+    }
 
 
 def _opened(course: Course, painter: Painter) -> Course:
