@@ -424,11 +424,11 @@ def test_three_shards_at_once_of_which_one_is_killed(photos, options, tmp_path):
         time.sleep(0.01)
     shards[1].send_signal(signal.SIGKILL)
     assert shards[1].wait() == -signal.SIGKILL
-    assert [shards[k].wait(120) for k in (0, 2)] == [0, 0]
+    assert [shards[k].wait(300) for k in (0, 2)] == [0, 0]
     assert not (shared / "sweep.csv").exists()
     began = time.monotonic()
-    assert start(2).wait(120) == 0
-    assert time.monotonic() - began < 100
+    assert start(2).wait(300) == 0
+    assert time.monotonic() - began < 250  # a claim of a machine that is gone holds longer
     assert files(shared) == files(alone)
     assert table(shared) == table(alone)
     assert not [*shared.glob("*.claim*"), *shared.glob(".mnst-*")]

@@ -1,4 +1,4 @@
-"""What tells one run from all others: a hash of all that it depends on."""
+"""What tells a run from all others: a hash of all that it depends on."""
 
 from __future__ import annotations
 
@@ -12,18 +12,12 @@ from mnst.painting.scene import AsRead
 
 
 def digest(*parts: Any) -> str:
-    """Returns a hash of numbers, texts, arrays, pictures as read, and lists and dicts of them.
-
-    Example:
-        >>> from mnst.painting.digests import digest
-        >>> digest([1, "two"])[:12], digest([1, "three"])[:12]
-        ('0684d552f676', '8fcca6b8872a')
-    """
-    hashed = hashlib.sha256()
+    """Returns a hash of numbers, texts, arrays, and lists and dicts of them."""
+    found = hashlib.sha256()
 
     def add(array: np.ndarray) -> str:
-        hashed.update(f"{array.dtype}{array.shape}".encode())
-        hashed.update(np.ascontiguousarray(array).data)
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
         return "array"
 
     def plain(value: Any) -> Any:
@@ -32,5 +26,5 @@ def digest(*parts: Any) -> str:
         return add(value) if isinstance(value, np.ndarray) else str(value)
 
     for part in parts:
-        hashed.update(json.dumps(part, default=plain, sort_keys=True).encode() + b"\0")
-    return hashed.hexdigest()
+        found.update(json.dumps(part, default=plain, sort_keys=True).encode() + b"\0")
+    return found.hexdigest()

@@ -9,6 +9,7 @@ have looked at meanwhile. All times are the file system's own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -119,12 +120,17 @@ def _this_process() -> dict[str, Any]:
     return {"machine": _machine(), "pid": os.getpid(), "since": psutil.Process().create_time()}
 
 
+@functools.cache
 def _machine() -> str:
-    """Names the machine; in a container also whose processes it sees."""
-    try:
-        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115, no path
-    except OSError:
-        return platform.node()
+    """Names the machine since it was started, and a container on it, by what Linux says of them.
+
+    Machines that were made from one image may share a name.
+    """
+    name = platform.node()
+    with contextlib.suppress(OSError):
+        name += f" {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+        name += f" {Path('/proc/self/ns/pid').readlink()}"
+    return name
 
 
 def _is_gone(owner: bytes) -> bool:
