@@ -185,7 +185,7 @@ COMMANDS = {
 ONLY_IN_PYTHON = {"callback", "executor", "preview", "style_masks", "widths"}
 OF_ALL = ("help", "output", "traceback")
 OWN_OF_COMMANDS = {
-    "stylize": {"styles"},  # of several photos
+    "stylize": {"styles", "like"},  # of several photos; what another picture was painted with
     "segment": {"keep", "invert", "feather"},  # of the mask that it writes
     "live": {"save", "path", "frames", "strength"},  # of what it writes
 }

@@ -205,5 +205,11 @@ def test_a_name_that_does_not_parse_is_named(text, said):
 
 
 def test_something_else_is_no_recipe():
-    with pytest.raises(TypeError, match=r"recipe is {'name': 'article'}: give a Recipe"):
+    with pytest.raises(TypeError, match=r"recipe is \['article'\]: give a Recipe"):
+        get_recipe(["article"])
+    with pytest.raises(ValueError, match="give what as_dict gave"):
         get_recipe({"name": "article"})
+
+
+def test_what_settings_have_of_a_recipe_is_one():
+    assert get_recipe(mnst.FINE.as_dict()) == mnst.FINE

@@ -49,6 +49,14 @@ def test_what_settings_hold_paints_the_same_bytes(files, tmp_path, options):
     assert json.loads(json.dumps(again.settings["options"])) == kept["options"]
 
 
+def test_what_was_left_to_mnst_is_what_it_has_come_to(files):
+    photo, *styles = files
+    quick = {"recipe": RECIPE, "progress": False, "size": 20}
+    options = mnst.stylize(photo, styles, backbone="vgg19-lite", **quick).settings["options"]
+    assert options["backbone"] == "vgg19-lite"
+    assert options["precision"] in ("float32", "bfloat16")
+
+
 def test_what_was_strength_and_steps_is_the_recipe_s(files):
     photo, *styles = files
     given = {"recipe": "draft", "strength": 0.3, "steps": 4, "size": 24}
@@ -70,6 +78,7 @@ def test_what_was_strength_and_steps_is_the_recipe_s(files):
         ("gamma", np.zeros((4, 4))),
         ("gamma", {"colour": 0.5, "form": "gamma.png"}),
         ("backbone", object()),
+        ("weights", "my.weights.h5"),
     ],
 )
 def test_what_json_can_t_hold_or_names_a_file_is_left_out_and_named(name, value):
@@ -77,6 +86,7 @@ def test_what_json_can_t_hold_or_names_a_file_is_left_out_and_named(name, value)
     assert found["options_left_out"] == [name]
     assert name not in found["options"]
     assert "png" not in json.dumps(found)
+    assert "my" not in json.dumps(found)
 
 
 def test_files_are_known_by_their_hashes_and_not_by_names(files, server):

@@ -23,7 +23,7 @@ _STARTS = ("content", "noise")
 
 # What a picture looks like depends on them, but they may be files or arrays, which settings can't
 # hold, or would tell others of.
-_MAY_BE_LEFT_OUT = ("gamma", "sigma", "init", "backbone", "mask", "style_masks")
+_MAY_BE_LEFT_OUT = ("gamma", "sigma", "init", "backbone", "weights", "mask", "style_masks")
 
 _KEPT = (
     "size",

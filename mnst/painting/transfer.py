@@ -19,6 +19,7 @@ from mnst.engine import devices, planning
 from mnst.engine.sizes import Stage, paint
 from mnst.engine.trainer import DivergenceError, StepRecord
 from mnst.errors import calls_within_mnst
+from mnst.networks import VGG
 from mnst.objective import mixing
 from mnst.objective.losses import Targets
 from mnst.objective.terms import InLayers, Mix
@@ -256,8 +257,11 @@ class StyleTransfer:
         photo, *styles = (
             source.as_dict(named=options["file_names"]) for source in self.scene.sources
         )
-        given = repeatable({**self._given, **options}, recipe)
-        return {"photo": photo, "styles": styles, **given}
+        given = {**self._given, **options, "precision": self.scene.precision}
+        backbone = self.scene.weights.backbone
+        if isinstance(backbone, VGG):  # the one that "auto" has come to
+            given["backbone"] = backbone.name
+        return {"photo": photo, "styles": styles, **repeatable(given, recipe)}
 
     def _told_apart_by(
         self,
