@@ -401,9 +401,15 @@ SWEEPS = """
 import sys, mnst
 sys.path.insert(0, sys.argv[1])
 import scenes
-photos, folder, weights, shard = sys.argv[2:]
+photos, folder, weights, shard, log = sys.argv[2:]
+
+def begins(record):
+    if record.step == 0:
+        with open(log, "a") as file:
+            file.write("a run begins\\n")
+
 mnst.sweep(photos, scenes.STYLES, gamma=[k / 7 for k in range(8)], folder=folder,
-           shard=(int(shard), 3), **scenes.options(weights))
+           shard=(int(shard), 3), callback=begins, **scenes.options(weights))
 """
 
 
@@ -415,7 +421,8 @@ def test_three_shards_at_once_of_which_one_is_killed(photos, options, tmp_path):
     mnst.sweep(photos, STYLES, folder=alone, **given)
 
     def start(shard):
-        arguments = [str(Path(__file__).parent), photos, shared, options["weights"], str(shard)]
+        given = [photos, shared, options["weights"], str(shard), tmp_path / "log"]
+        arguments = [str(Path(__file__).parent), *given]
         return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SWEEPS, *arguments])
 
     shards = [start(number) for number in (1, 2, 3)]
@@ -432,3 +439,5 @@ def test_three_shards_at_once_of_which_one_is_killed(photos, options, tmp_path):
     assert files(shared) == files(alone)
     assert table(shared) == table(alone)
     assert not [*shared.glob("*.claim*"), *shared.glob(".mnst-*")]
+    # Every run once, and again the one that was cut off, if it was.
+    assert len((tmp_path / "log").read_text().splitlines()) in (40, 41)
