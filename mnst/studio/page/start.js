@@ -1,0 +1,3 @@
+import { mount, socketLink } from "./studio.js";
+
+mount(document.querySelector("main"), socketLink());
