@@ -45,7 +45,7 @@ from .recipes import FINE as FINE
 from .recipes import PAPER as PAPER
 from .recipes import TUTORIAL as TUTORIAL
 from .recipes import Recipe as Recipe
-from .studio.widgets import Crossfader as Crossfader
+from .studio.widget import Crossfader as Crossfader
 from .sweeping.outcome import Sweep as Sweep
 from .sweeping.sweeps import sweep as sweep
 

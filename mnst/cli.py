@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ from mnst.painting.signatures import described
 from mnst.painting.transfer import stylize
 from mnst.recipes import get_recipe
 from mnst.sources.releases import release_at
+from mnst.studio.app import serve
 from mnst.sweeping.sweeps import sweep
 
 BAD_INPUT = 2
@@ -185,6 +187,10 @@ _READ: dict[str, dict[str, Any]] = {
     "batch": {"type": int, "metavar": "N"},
     "side": {"type": int, "metavar": "PIXELS"},
     "learning_rate": {"type": float, "metavar": "R"},
+    "port": {"type": int, "metavar": "N"},
+    "browser": {"action": argparse.BooleanOptionalAction},
+    "visitors": {"type": int, "metavar": "N"},
+    "host": {"metavar": "ADDRESS"},
 }
 # What only Python can give.
 _NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "preview", "style_masks", "widths")
@@ -361,15 +367,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_distill)
 
     command = commands.add_parser(
-        "app", parents=[for_all], help="play with the crossfader on a web page"
+        "app", parents=[for_all], help="open the studio, to play with, on a web page"
     )
-    command.add_argument("--port", type=int, metavar="N", help="where to serve it, on 127.0.0.1")
-    command.add_argument(
-        "--browser",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="open a browser on it (default: yes)",
-    )
+    _add_options(command, serve)
     command.set_defaults(run=_app)
 
     command = commands.add_parser("info", parents=[for_all], help="say what mnst runs on here")
@@ -707,10 +707,14 @@ def _distill(sources: list[str], folder: str, **options: Any) -> int:
     return 0
 
 
-def _app(port: int | None, browser: bool) -> int:
-    from mnst.studio.app import serve
-
-    serve(port=port, browser=browser)
+def _app(**options: Any) -> int:
+    serve(**options)
+    if any(thread.name.startswith("mnst ") for thread in threading.enumerate()):
+        # TensorFlow is within a step that takes longer than one waits, and ends with SIGABRT if the
+        # interpreter is taken down meanwhile; or a server keeps silent that somebody waits for. All
+        # that was to be kept or removed is by now.
+        sys.stderr.flush()
+        os._exit(0)
     return 0
 
 

@@ -1,1 +1,1 @@
-"""The crossfader to play with: in a notebook, and as a web page."""
+"""The studio: where a photo is painted by hand, in a notebook, on a page, or on the web."""

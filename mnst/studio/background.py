@@ -1,16 +1,26 @@
-"""What the crossfader shows, painted in a thread of its own: previews, and the full picture.
+"""What the studio shows, painted in threads of its own: the live preview, paintings, films.
 
-No widgets here. A `BackgroundPainter` is asked for positions of the crossfader and tells a
-`Listener` what becomes of them; who that is, a notebook or a test, is all the same to it.
+No pages here. A `BackgroundPainter` is told what lies on the table and what is wished for, and
+tells a `Listener` what becomes of it. Who that is, a page or a test, is all the same to it.
+
+Two threads share the work. The worker does what takes long, one thing after the other: it opens
+photo and styles to be painted live, finds people, paints in full, makes films. The brush paints the
+live picture whenever the controls move or something was learnt. That takes milliseconds, and so a
+slider never waits for the worker.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,349 +28,629 @@ import numpy as np
 from mnst import images
 from mnst.backend import tf
 from mnst.errors import one_line
-from mnst.optimizers import Adam
-from mnst.painting.options import SceneOptions, StudioOptions, check_steps, those_of
+from mnst.networks import get_backbone
+from mnst.painting.crossfades import check_animation
+from mnst.painting.options import (
+    NetworkOptions,
+    SceneOptions,
+    StudioOptions,
+    check_scene,
+    check_steps,
+    those_of,
+)
 from mnst.painting.result import Result
 from mnst.painting.signatures import defaults
-from mnst.painting.transfer import StyleTransfer
-from mnst.recipes import FINE, get_recipe
+from mnst.painting.transfer import stylize
+from mnst.recipes import Recipe
+from mnst.studio.pictures import Picture
+from mnst.studio.turns import Turns
+from mnst.studio.wishes import Quality, Wish, qualities
 
 if TYPE_CHECKING:
     from mnst.engine.trainer import StepRecord
+    from mnst.learning.live import Live
 
-# What FINE asks for, in a hurry: at one size, and by Adam, whose first step shows at once and which
-# goes on from wherever it is put. Its learning rate falls within a preview's steps.
-_PREVIEW = FINE.replace(
-    name="preview",
-    optimizer=Adam(learning_rate=12.0, decay_steps=40, frequency_floor=0.01),
-    surrogate="none",
-    pyramid=None,
-)
-_PREVIEW_BACKBONE = "vgg19-lite"
+LIVE_SIZE = 384
+"""The longest side of what is learnt, in pixels, and of a preview while the controls move."""
 
-_FIRST = 60  # steps of a preview that has none to continue from
-_NEXT = 16  # steps to a neighbour,
-_FAR = 40  # and so many more to the other end of the slider
+REST_SIZE = 768
+"""The longest side of a preview while nobody moves."""
 
-# The schedule's step beyond which the learning rate falls no further, 2.6 of 255, so that a picture
-# that was continued many times still follows the slider.
-_CALM = 120
+_AT_REST = 0.2  # seconds after the last move
+_LOOK = 0.25  # seconds between two looks at what was learnt
+_PAUSE = 0.5  # seconds between two pictures of a painting
+_MOST_OPEN = 2  # live pictures that are kept, so that a tick can be taken back at once
+_FILM_RATE = 24  # frames a second
+_ENOUGH = 350  # steps, after which a live picture hardly changes to the eye
 
-_MOST_KEPT = 200  # painted positions; at 256 pixels they take 40 MB
-
-# A picture is shown so often, in seconds: previews must feel alive, large pictures take longer to
-# be sent to a browser.
-_PREVIEW_PAUSE = 0.1
-_FULL_PAUSE = 0.5
+# Before anything is measured, what was known counts as much as so much of the work.
+_OF_PRIOR = 0.05
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where the crossfader stands.
+class Table:
+    """What lies on the table: a photo, and styles in their order."""
+
+    photo: Picture
+    styles: tuple[Picture, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the styles."""
+        return [style.name for style in self.styles]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A painting that was asked for."""
+
+    table: Table
+    wish: Wish
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class FilmOrder:
+    """A film that was asked for.
 
     Attributes:
-        gamma: The share of each style, in sum 1.
-        calibrate: With the sigma of the closed form, rather than without.
-        keep_people: Leave the people in the photo as they are.
+        table: What it shows.
+        wish: Where the controls stand, but for the mixture.
+        seconds: How long it is, there and back.
+        suffix: ".webp", ".gif" or ".mp4".
     """
 
-    gamma: tuple[float, ...]
-    calibrate: bool = True
-    keep_people: bool = False
+    table: Table
+    wish: Wish
+    seconds: float
+    suffix: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What it is at.
+
+    Attributes:
+        kind: "idle", "opening", "live", "segmenting", "painting" or "film".
+        done: From 0 to 1; None, where nobody knows.
+        seconds_left: None, where nobody knows.
+        before: How many others are served first.
+    """
+
+    kind: str = "idle"
+    done: float | None = None
+    seconds_left: float | None = None
+    before: int = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture of now.
+
+    Attributes:
+        of: "live" or "painting".
+        image: uint8 [H, W, 3 or 4].
+        wish: What it was painted for.
+        step: Of how many steps it is the outcome.
+        rough: Whether a sharper one follows.
+    """
+
+    of: str
+    image: np.ndarray
+    wish: Wish
+    step: int
+    rough: bool = False
 
 
 class Listener:
-    """Whom a `BackgroundPainter` tells, from its own thread; this one does nothing about it."""
+    """Whom a `BackgroundPainter` tells, from its own threads; this one does nothing about it."""
 
-    def working(self, what: str) -> None:
-        """It is at something that takes a while and shows nothing yet."""
+    def working(self, work: Work) -> None:
+        """It is at something else, or further."""
 
-    def showing(self, image: np.ndarray, step: int, steps: int) -> None:
-        """The picture, uint8 [H, W, 3], after so many of its steps."""
+    def showing(self, frame: Frame) -> None:
+        """There is a picture to be shown."""
 
-    def finished(self, result: Result, *, full: bool) -> None:
-        """The picture is done, or was stopped; `full` is False for a preview."""
+    def painted(self, order: Order, result: Result, seconds: float) -> None:
+        """A painting is done, or was stopped."""
+
+    def filmed(self, order: FilmOrder, data: bytes, still: np.ndarray, seconds: float) -> None:
+        """A film is done; `still` is its middle."""
+
+    def found_people(self, photo: Picture, mask: np.ndarray | None) -> None:
+        """Where the people in a photo are, float32 [H, W]; None, if there are none."""
 
     def failed(self, message: str) -> None:
         """It did not work out; why, in one line."""
 
-    def resting(self) -> None:
-        """Nothing is left to do."""
 
+def checked(options: StudioOptions) -> tuple[Recipe, dict[str, Any]]:
+    """Checks what costs nothing to check; returns the recipe with its steps, and all options.
 
-@dataclass(frozen=True)
-class _Preview:
-    """A preview, and how far it is.
-
-    `age` is how many steps it has behind it, those of the pictures that it continues included, and
-    `owed` how many it lacks, having been interrupted.
+    Raises:
+        ValueError: If an option is out of range.
+        TypeError: If an option is of another kind than it takes.
+        FileNotFoundError: If the weights that were given aren't there.
     """
-
-    result: Result
-    weights: np.ndarray
-    age: int
-    owed: int
-
-
-@dataclass(eq=False)
-class _Opened:
-    """A photo and its styles, and all that has been made of them."""
-
-    photo: Any
-    styles: Sequence[Any]
-    mask: np.ndarray | None = None
-    looked_for_people: bool = False
-    transfers: dict[bool, StyleTransfer] = field(default_factory=dict)
-    previews: dict[Position, _Preview] = field(default_factory=dict)
-    full: tuple[Any, StyleTransfer] | None = None
+    chosen = {**defaults(StudioOptions), **options}
+    recipe = check_scene(those_of(SceneOptions, {**defaults(SceneOptions), **chosen}))
+    get_backbone(chosen["backbone"]).find_weights(chosen["weights"])
+    return check_steps(chosen["steps"], recipe), chosen
 
 
 class BackgroundPainter:
-    """Paints what was asked for last, in a thread of its own.
-
-    Only the last question counts: a preview is broken off by the next, and what was not yet begun
-    is forgotten. A full picture is broken off by `stop` alone. Every preview continues from the
-    nearest that is painted already, so that neighbours look alike and cost few steps.
+    """Paints what lies on the table, as it is wished for.
 
     Args:
         listener: Who is told; see `Listener`.
-        preview_size: The longest side of previews, in pixels.
-        options: Those of `StudioOptions`, of full pictures. Previews have vgg19-lite.
+        options: Those of `StudioOptions`.
+        turns: Where several share a machine: whose turn it is.
+        learning: The most seconds that a live picture may learn; None is as long as it gains.
+
+    Attributes:
+        qualities: What a painting can be painted in, by name.
+        strength: That of the recipe; None where it has none.
+        rates: Seconds for each pixel and step, as measured: by the name of a quality, and "live".
+            "opening" are the seconds before the first step.
+
+    Raises:
+        ValueError: If an option is out of range.
     """
 
     def __init__(
-        self, listener: Listener, *, preview_size: int = 256, options: StudioOptions | None = None
+        self,
+        listener: Listener,
+        *,
+        options: StudioOptions | None = None,
+        turns: Turns | None = None,
+        learning: float | None = None,
     ) -> None:
-        self._listener = listener
-        self._preview_size = preview_size
-        of_full = {**defaults(StudioOptions), **(options or {})}
-        self._recipe = check_steps(of_full["steps"], get_recipe(of_full["recipe"]))
-        self._of_full = {**of_full, "recipe": self._recipe}
-        self.full_size: int = of_full["size"]
-        self._opened: _Opened | None = None
+        self._recipe, chosen = checked(options or {})
+        self._network = those_of(NetworkOptions, chosen)
+        self.qualities = qualities(self._recipe, self._network.pop("size"))
+        self.strength, self.rates = self._recipe.strength, dict[str, float]()
+        self._listener, self._turns, self._learning = listener, turns, learning
+        self._opened: OrderedDict[Any, Live] = OrderedDict()  # the worker's alone
+        self._masks: dict[str, np.ndarray | None] = {}  # of people, by the photos' keys
         self._changed = threading.Condition()  # guards what follows
-        self._asked: Callable[[], None] | None = None
-        self._busy = False
-        self._stopped = False
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._table: Table | None = None
+        self._wish = Wish()
+        self._moved = 0.0  # when the controls were moved last
+        self._current: tuple[Any, Live] | None = None  # what is painted live, and its key
+        self._refused: Any = None  # the key of what could not be opened
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._task_runs = self._stopping = self._closed = False
+        self._unseen = self._unseen_before = False
+        self._threads: list[threading.Thread] = []
 
-    def open(self, photo: Any, styles: Sequence[Any]) -> None:
-        """Takes other pictures, anything that `load_image` takes; what was painted is forgotten."""
-        self._opened = _Opened(photo, list(styles))
+    # What it is told
+
+    def show(self, table: Table | None, wish: Wish) -> None:
+        """Takes what lies on the table, and where the controls stand."""
+        with self._changed:
+            self._check_open()
+            if wish != self._wish or table != self._table:
+                self._moved = time.monotonic()
+            self._table, self._wish, self._refused = table, wish, None
+            if table is not None:
+                self._start()
+            self._changed.notify_all()
+
+    def look(self, *, seen: bool) -> None:
+        """Learns only while somebody looks; what was asked for is painted all the same."""
+        with self._changed:
+            self._unseen = not seen
+            self._changed.notify_all()
 
     def warm_up(self) -> None:
-        """Loads TensorFlow, which takes seconds, while nothing else is asked for."""
-        self._ask(self._load)
+        """Loads TensorFlow, which takes seconds, while somebody is choosing pictures."""
+        with self._changed:
+            self._check_open()
+            self._start()
 
-    def preview(self, position: Position) -> None:
-        """Asks for a preview; one that is being painted is broken off."""
-        opened = self._pictures()
-        self._ask(lambda: self._paint_preview(opened, position))
+    def paint(self, order: Order) -> None:
+        """Asks for a painting, after those that were asked for before."""
+        self._ask(lambda: self._paint(order))
 
-    def render(self, position: Position) -> None:
-        """Asks for the full picture."""
-        opened, size = self._pictures(), self.full_size
-        self._ask(lambda: self._paint_full(opened, position, size))
+    def film(self, order: FilmOrder) -> None:
+        """Asks for a film; what it is made of is painted live.
+
+        Raises:
+            ValueError: If there is one style, or the film is of no kind that can be written.
+        """
+        if len(order.table.styles) < 2:
+            raise ValueError("a film leads from style to style: add another one")
+        check_animation(f"film{order.suffix}")
+        self._ask(lambda: self._film(order))
+
+    def find_people(self, photo: Picture) -> None:
+        """Asks where the people in a photo are."""
+        self._ask(lambda: self._find_people(photo))
 
     def stop(self) -> None:
-        """Breaks off what is being painted, and forgets what was asked for."""
+        """Breaks off the painting that it is at, and forgets those that were asked for."""
         with self._changed:
-            self._stopped, self._asked = True, None
+            self._tasks.clear()
+            self._stopping = self._task_runs
+            self._changed.notify_all()
 
     def close(self, timeout: float | None = 10) -> None:
-        """Stops, ends the thread, and lets go of pictures and networks."""
+        """Stops, ends the threads, and lets go of pictures and networks."""
         with self._changed:
-            self._stopped = self._closed = True
-            # The widgets may be gone, and at exit so is what they send by.
-            self._listener = Listener()
+            self._closed = self._stopping = True
+            self._listener = Listener()  # nobody may be there any more to be told
+            self._tasks.clear()
             self._changed.notify_all()
         atexit.unregister(self.close)
-        if self._thread is not None:
-            self._thread.join(timeout)
-        self._asked = self._opened = None
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout)
+
+    @property
+    def orders(self) -> int:
+        """How many things that were asked for are not done yet."""
+        with self._changed:
+            return len(self._tasks) + self._task_runs
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until nothing is left to do; returns False if that took too long."""
+        """Waits until it is at nothing that was asked for; returns False if that took too long."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._busy and self._asked is None, timeout)
-
-    def _pictures(self) -> _Opened:
-        self._check_open()
-        if self._opened is None:
-            raise ValueError("there are no pictures: call open(photo, styles) first")
-        return self._opened
+            return self._changed.wait_for(
+                lambda: not self._task_runs and not self._has_work(), timeout
+            )
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ValueError("the painter is closed: make another")
+            raise ValueError("the studio is closed: open another")
 
-    # The thread
-
-    def _ask(self, job: Callable[[], None]) -> None:
+    def _ask(self, task: Callable[[], None]) -> None:
         with self._changed:
             self._check_open()
-            self._asked = job
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="mnst", daemon=True)
-                self._thread.start()
-                # TensorFlow must not be at work while the interpreter is taken down.
-                atexit.register(self.close)
+            self._tasks.append(task)
+            self._start()
             self._changed.notify_all()
 
+    def _start(self) -> None:
+        if self._threads:
+            return
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for name, target in {"mnst worker": self._work, "mnst brush": self._brush}.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+        # TensorFlow must not be at work while the interpreter is taken down.
+        atexit.register(self.close)
+
+    # The worker
+
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._asked is not None or self._closed)
-                if self._closed:
-                    return
-                job, self._asked = self._asked, None
-                self._busy, self._stopped = True, False
-            assert job is not None
+        _ = tf.__version__  # which loads it
+        while (job := self._next_job()) is not None:
             try:
-                job()
+                if self._take_turn():
+                    job()
             except Exception as error:  # whatever it is, somebody waits for a word
                 self._listener.failed(one_line(error))
-            if self._asked is None:
-                self._listener.resting()
+            finally:
+                with self._changed:
+                    self._task_runs = self._stopping = False
+                    self._changed.notify_all()
+        for live in self._opened.values():
+            live.stop()
+        self._opened.clear()
+        self._current = None
+        self._give_turn_back()
 
-    @property
-    def _overtaken(self) -> bool:
-        return self._stopped or self._asked is not None
+    def _next_job(self) -> Callable[[], None] | None:
+        """Waits for something to do; None, once it is closed."""
+        watched = False
+        while True:
+            with self._changed:
+                if self._closed:
+                    return None
+                if self._has_work():
+                    self._task_runs = bool(self._tasks)
+                    return self._tasks.popleft() if self._tasks else self._open_live
+                current, key, unseen = self._current, self._key(), self._unseen
+            # Not under the lock: who is told may hold one of their own, and ask for something.
+            learning = False
+            if current is not None:
+                wanted = current[0] == key and not unseen
+                if watched and not current[1].learning:
+                    self._check_learnt(*current)
+                elif wanted and not watched:
+                    self._learn_on(*current)
+                learning = current[1].learning
+                if learning:
+                    self._watch(current[1], wanted=wanted)
+            if not learning:
+                self._rest()
+            watched = learning
+            with self._changed:
+                self._unseen_before = unseen
+                self._changed.wait_for(self._has_news, _LOOK if learning else None)
 
-    # What it does
+    def _has_news(self) -> bool:
+        return self._closed or self._has_work() or self._unseen != self._unseen_before
 
-    def _load(self) -> None:
-        self._listener.working("Loading TensorFlow")
-        _ = tf.__version__  # which loads it
-
-    def _paint_preview(self, opened: _Opened, position: Position) -> None:
-        previews = opened.previews
-        known = previews.get(position)
-        if known is not None and not known.owed:
-            self._listener.finished(known.result, full=False)
-            return
-        transfer = self._preview_transfer(opened, position)
-        if self._overtaken:
-            return
-        sigma = _sigma(transfer, position)
-        weights = np.multiply(position.gamma, sigma)
-        weights /= weights.sum()
-        near = known or _nearest(previews, position, weights)
-        steps = known.owed if known is not None else _steps_from(near, weights)
-        if near is not None:
-            self._listener.showing(near.result.image, 0, steps)
-        age = 0 if near is None else min(near.age, _CALM)
-        result = transfer.run(
-            gamma=position.gamma,
-            sigma=sigma,
-            steps=steps,
-            init=None if near is None else near.result.image,
-            warm=age,
-            callback=self._callback(steps, _PREVIEW_PAUSE, lambda: self._overtaken),
-            progress=False,
+    def _has_work(self) -> bool:
+        return bool(self._tasks) or self._key() not in (
+            None,
+            self._refused,
+            self._current and self._current[0],
         )
-        done = result.history[-1].step
-        if age + done:
-            previews[position] = _Preview(result, weights, age + done, steps - done)
-            while len(previews) > _MOST_KEPT:
-                del previews[next(iter(previews))]
-        if not self._overtaken or self._stopped:
-            self._listener.finished(result, full=False)
 
-    def _paint_full(self, opened: _Opened, position: Position, size: int) -> None:
-        mask = self._people(opened) if position.keep_people else None
-        options = (size, position.keep_people)
-        if opened.full is None or opened.full[0] != options:
-            self._listener.working("Loading the network and looking at the pictures")
-            opened.full = None  # two of them may not fit into memory
-            chosen = {**defaults(SceneOptions), **self._of_full, "size": size, "mask": mask}
-            of_scene = those_of(SceneOptions, chosen)
-            opened.full = options, StyleTransfer(opened.photo, opened.styles, **of_scene)
-        transfer = opened.full[1]
-        result = transfer.run(
-            gamma=position.gamma,
-            sigma=_sigma(transfer, position),
-            callback=self._callback(self._recipe.steps, _FULL_PAUSE, lambda: self._stopped),
-            progress=False,
+    def _key(self) -> Any:
+        """Returns what tells the live picture that is wished for; None, if there can't be one."""
+        if self._table is None or not self._table.styles:
+            return None
+        keys = tuple(picture.key for picture in (self._table.photo, *self._table.styles))
+        return keys, self._wish.keep_people, self._wish.stroke, self._wish.keep_colours
+
+    def _watch(self, live: Live, *, wanted: bool) -> None:
+        """Says how far a live picture is; one that nobody wants any more learns no more."""
+        if not wanted:
+            live.stop()
+        self._measure(live)
+        self._listener.working(Work("live", done=min(1.0, live.steps / _ENOUGH)))
+
+    def _check_learnt(self, key: Any, live: Live) -> None:
+        """Says what has ended the learning, if it was an error."""
+        try:
+            live.wait()
+        except Exception as error:
+            self._refused = key
+            self._listener.failed(one_line(error))
+
+    def _measure(self, live: Live) -> None:
+        """Learns from the last two looks how long a step takes, in the full size."""
+        looks = live.history[-2:]
+        if len(looks) == 2 and looks[1].step >= 2 * (looks[1].step - looks[0].step):
+            height, width = live.settings["sizes"][-1]
+            taken = (looks[1].seconds - looks[0].seconds) / (looks[1].step - looks[0].step)
+            self.rates["live"] = taken / (height * width)
+
+    def _rest(self) -> None:
+        self._give_turn_back()
+        self._listener.working(Work())
+
+    def _take_turn(self) -> bool:
+        if self._turns is None:
+            return True
+        return self._turns.take(
+            self,
+            waiting=lambda before: self._listener.working(Work("opening", before=before)),
+            given_up=lambda: self._closed,
         )
-        self._listener.finished(result, full=True)
 
-    def _preview_transfer(self, opened: _Opened, position: Position) -> StyleTransfer:
-        keep = position.keep_people
-        if keep not in opened.transfers:
-            mask = self._people(opened) if keep else None
-            self._listener.working("Looking at the pictures")
-            opened.transfers[keep] = StyleTransfer(
-                opened.photo,
-                opened.styles,
-                recipe=_PREVIEW,
-                size=self._preview_size,
-                mask=mask,
-                backbone=_PREVIEW_BACKBONE,
-                precision=self._of_full["precision"],
-            )
-        return opened.transfers[keep]
+    def _give_turn_back(self) -> None:
+        if self._turns is not None:
+            self._turns.give_back(self)
 
-    def _people(self, opened: _Opened) -> np.ndarray:
-        """Returns the mask of the people in the photo, looking for them once."""
-        if not opened.looked_for_people:
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Has nothing learn meanwhile."""
+        current = self._current
+        if current is not None:
+            current[1].stop()
+        try:
+            yield
+        finally:
+            if current is not None and not self._closed:
+                self._learn_on(*current)
+
+    def _learn_on(self, key: Any, live: Live) -> None:
+        """Goes on learning, unless it has learnt, or was ended by an error, or nobody looks."""
+        held = self._unseen or key == self._refused
+        if not (held or live.completed or live.learning):
+            live.learn(seconds=self._learning)
+
+    def _open_live(self) -> None:
+        """Opens what lies on the table, or what was open before."""
+        with self._changed:
+            key, table, wish = self._key(), self._table, self._wish
+            before = self._current
+        if key is None or table is None:
+            return
+        if before is not None:
+            before[1].stop()
+        if key not in self._opened:
+            self._listener.working(Work("opening"))
+            try:
+                self._opened[key] = self._opened_live(table, wish)
+            except Exception:
+                with self._changed:
+                    self._refused = key
+                raise
+        self._opened.move_to_end(key)
+        self._learn_on(key, self._opened[key])
+        with self._changed:
+            self._current = key, self._opened[key]
+            self._changed.notify_all()
+        while len(self._opened) > _MOST_OPEN:
+            self._opened.popitem(last=False)
+            gc.collect()  # its compiled steps serve the next one
+
+    def _opened_live(self, table: Table, wish: Wish) -> Live:
+        from mnst.learning.live import live
+
+        mask = self._people_in(table.photo) if wish.keep_people else None
+        return live(
+            table.photo.data,
+            [style.data for style in table.styles],
+            seconds=self._learning,
+            recipe=self._recipe,
+            size=LIVE_SIZE,
+            sigma="auto",
+            mask=mask,
+            progress=False,
+            **self._network,
+            **wish.of_scene,
+        )
+
+    def _find_people(self, photo: Picture) -> None:
+        with self._quiet():
+            self._listener.working(Work("segmenting"))
+            self._listener.found_people(photo, self._people_in(photo))
+
+    def _people_in(self, photo: Picture) -> np.ndarray | None:
+        """Returns the mask of the people in a photo, looking for them once."""
+        if photo.key not in self._masks:
             from mnst.masks.segmentation import segment
 
-            self._listener.working("Looking for people")
-            found = segment(opened.photo, progress=False)
-            if "person" in found.classes:
-                opened.mask = found.mask("person")
-            opened.looked_for_people = True
-        if opened.mask is None:
-            raise ValueError("no person was found in the photo: turn 'keep people' off")
-        return opened.mask
+            found = segment(photo.data, progress=False)
+            some = "person" in found.classes
+            self._masks[photo.key] = found.mask("person") if some else None
+        return self._masks[photo.key]
 
-    def _callback(
-        self, steps: int, pause: float, ended: Callable[[], bool]
-    ) -> Callable[[StepRecord], None]:
-        """Returns a callback that shows the records, and ends the run when it shall end."""
+    def _paint(self, order: Order) -> None:
+        photo, quality = order.table.photo, order.quality
+        work = quality.work(photo.height, photo.width)
+        progress = _Progress(work, max(photo.height, photo.width), self.rate(quality.name))
+        self._listener.working(Work("painting", 0.0, progress.seconds_left))
         shown = time.monotonic()
 
         def show(record: StepRecord) -> None:
             nonlocal shown
             now = time.monotonic()
-            # The start is on show already; it is the first stroke that somebody waits for.
-            due = now - shown >= pause or record.step in (1, steps)
-            if record.step and due:
+            progress.step(record, photo)
+            if record.step and now - shown >= _PAUSE:
                 shown = now
-                self._listener.showing(images.to_uint8(record.image), record.step, steps)
-            if ended():
+                self._listener.working(Work("painting", progress.done, progress.seconds_left))
+                image = images.to_uint8(record.image)
+                self._listener.showing(Frame("painting", image, order.wish, record.step, True))
+            if self._stopping:
                 raise StopIteration
 
-        return show
+        began = time.monotonic()
+        with self._quiet():
+            result = stylize(
+                photo.data,
+                [style.data for style in order.table.styles],
+                recipe=quality.recipe,
+                size=quality.size,
+                sigma="auto",
+                callback=show,
+                progress=False,
+                **self._network,
+                **order.wish.options,
+            )
+        if result.completed:
+            self.rates[quality.name] = progress.rate
+            self.rates["opening"] = time.monotonic() - began - result.history[-1].seconds
+        if result.history[-1].step:
+            self._listener.painted(order, result, time.monotonic() - began)
+
+    def rate(self, quality: str) -> float | None:
+        """Returns seconds for each pixel and step, as far as it is known.
+
+        Best of all from the same quality, which has the same sizes and steps; else from another; or
+        else from the preview, which takes no time to compile steps for.
+        """
+        order = (quality, *self.qualities, "live")
+        return next((self.rates[name] for name in order if name in self.rates), None)
+
+    def seconds(self, quality: Quality, photo: Picture) -> float | None:
+        """Estimates how long a painting takes; None, if nothing is known yet."""
+        rate = self.rate(quality.name)
+        if rate is None:
+            return None
+        return self.rates.get("opening", 0.0) + rate * quality.work(photo.height, photo.width)
+
+    def _film(self, order: FilmOrder) -> None:
+        self._listener.working(Work("film"))
+        with self._changed:
+            current, key = self._current, self._key()
+        if current is None or current[0] != key:
+            raise ValueError("there is no preview to make a film of: wait until there is one")
+        began = time.monotonic()
+        with self._quiet(), tempfile.TemporaryDirectory(prefix="mnst-film-") as folder:
+            frames = 1 + round(order.seconds * _FILM_RATE / 2)
+            strength = order.wish.strength
+            faded = current[1].crossfade(frames=frames, strength=strength, size=REST_SIZE)
+            file = Path(folder, f"film{order.suffix}")
+            faded.save(file, fps=_FILM_RATE)
+            still = faded.frames[len(faded.frames) // 2]
+            self._listener.filmed(order, file.read_bytes(), still, time.monotonic() - began)
+
+    # The brush
+
+    def _brush(self) -> None:
+        shown: Any = None
+        while True:
+            with self._changed:
+                while not self._closed and (due := self._due(shown)) is None:
+                    self._changed.wait(self._patience)
+                if self._closed:
+                    return
+            live, wish, steps, rough = due
+            try:
+                painted = live.paint(
+                    wish.gamma, strength=wish.strength, size=None if rough else REST_SIZE
+                )
+                self._listener.showing(Frame("live", painted, wish, steps, rough))
+            except Exception as error:
+                self._listener.failed(one_line(error))
+            shown = due
+
+    @property
+    def _patience(self) -> float | None:
+        """How long nothing can be due; None is until something moves."""
+        if self._is_moving:
+            return _AT_REST / 4
+        learning = self._current is not None and self._current[1].learning
+        return _LOOK if learning else None
+
+    @property
+    def _is_moving(self) -> bool:
+        return time.monotonic() - self._moved < _AT_REST
+
+    def _due(self, shown: Any) -> Any:
+        """Returns what has to be painted live, unless it is what was shown last."""
+        if self._current is None or self._current[0] != self._key():
+            return None
+        live = self._current[1]
+        due = live, self._wish, live.steps, self._is_moving
+        if shown is None or due[:3] != shown[:3]:
+            return due
+        return due if shown[3] and not due[3] else None
 
 
-def _sigma(transfer: StyleTransfer, position: Position) -> tuple[float, ...]:
-    if position.calibrate:
-        return transfer.closed_form_sigma()
-    return (1.0,) * len(position.gamma)
+class _Progress:
+    """How far a painting is, in pixels times steps, and how fast.
 
-
-def _nearest(
-    previews: dict[Position, _Preview], position: Position, weights: np.ndarray
-) -> _Preview | None:
-    """Returns the picture whose styles have most nearly the same weights, gamma * sigma.
-
-    Among those with the same pixels kept: the others lack what is beneath them.
+    Args:
+        work: Of all of it.
+        long: The photo's long side, in pixels.
+        rate: What a pixel and step takes, as far as it is known before.
     """
-    alike = [preview for at, preview in previews.items() if at.keep_people == position.keep_people]
-    return min(alike, key=lambda preview: _distance(preview.weights, weights), default=None)
 
+    def __init__(self, work: float, long: int, rate: float | None) -> None:
+        self._work, self._long, self._prior = work, long, rate
+        self._so_far = self._seconds = 0.0
 
-def _steps_from(near: _Preview | None, weights: np.ndarray) -> int:
-    if near is None:
-        return _FIRST
-    return min(_FIRST, near.owed + _NEXT + round(_FAR * _distance(near.weights, weights)))
+    def step(self, record: StepRecord, photo: Picture) -> None:
+        """Takes a step into account."""
+        if record.step:
+            scale = record.size / self._long
+            self._so_far += photo.height * photo.width * scale**2
+        self._seconds = record.seconds
 
+    @property
+    def done(self) -> float:
+        """From 0 to 1."""
+        return min(1.0, self._so_far / self._work)
 
-def _distance(weights: np.ndarray, others: np.ndarray) -> float:
-    """Returns how far two weightings are apart, 0 to 1; of two styles, the shares' difference."""
-    return float(np.abs(weights - others).sum() / 2)
+    @property
+    def rate(self) -> float:
+        """Seconds for each pixel and step."""
+        prior = 0.0 if self._prior is None else _OF_PRIOR * self._work
+        return (self._seconds + prior * (self._prior or 0.0)) / max(self._so_far + prior, 1.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None, as long as nothing is known."""
+        if self._prior is None and self.done < _OF_PRIOR:
+            return None
+        return self.rate * max(self._work - self._so_far, 0.0)

@@ -1,278 +1,387 @@
-"""Voila's server with doors: who may start a kernel, how many, what it is told, when it ends.
+"""The studio on a page: a server for whoever sits at this machine, or for visitors.
 
-Everything is below a secret address, Voila's own handlers stand behind ours, and Jupyter's manager
-of kernels behind `Kernels`. Voila is imported here, and comes with mnst[notebooks];
-`mnst.studio.app` imports this file when it serves.
+It serves a page, its scripts, and a websocket by which they talk. At home there is one studio, and
+its address is a secret. For visitors there is a room for each, with a studio of its own, which
+costs nothing before something is asked of it; they take turns at the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import html
-import re
+import contextlib
+import functools
+import hmac
+import logging
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from jupyter_events import EventLogger
-from jupyter_server import CallContext
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from tornado import web
-from tornado.ioloop import IOLoop
-from tornado.iostream import StreamClosedError
-from traitlets import Instance
-from traitlets.config import Config
-from voila.app import Voila
-from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
-from voila.tornado.handler import TornadoVoilaHandler
-from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+import uvicorn
+import websockets  # noqa: F401, uvicorn serves pages without it, but no connections
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mnst.studio import messages
-from mnst.studio.widgets import UPLOAD_LIMIT
+from mnst.painting.options import StudioOptions
+from mnst.studio import page
+from mnst.studio.background import checked
+from mnst.studio.messages import MessageError, packed, unpacked
+from mnst.studio.store import Store
+from mnst.studio.studio import Limits, Page, Studio
+from mnst.studio.turns import Turns
+from mnst.studio.wishes import MOST_STYLES
 
-MOST_KERNELS = 4
-"""How many pages can be open at once; each has a network in memory."""
+_MOST_WAITING = 128 * 2**20  # bytes that a page has not taken yet
+_GRACE = 2  # seconds that connections have to end
+_FULL = "All places are taken. Come back in a few minutes."
 
-_TO_CONNECT = 60  # seconds that a page has until it talks to its kernel,
-_TO_RETURN = 10  # and those in which it may come back after its connection was lost
-_TO_LEAVE = 2  # A page that is reloaded says goodbye, and is there again before it is gone.
+_COOKIE = "mnst"
+_TO_RETURN = 900.0  # seconds in which a visitor finds everything as it was
+_TIDIED_EVERY = 60.0  # seconds
+_MOST_OF_A_REASON = 120  # bytes that a connection may be closed with
 
-# As many bytes at once as an upload has, and then so many a second; every message counts for a
-# little more than it has.
-_AT_ONCE = 2 * UPLOAD_LIMIT
-_A_SECOND = 16 * 2**20
-_A_MESSAGE = 2**16
-_MOST_CONNECTIONS = 8  # to a kernel; a page has one, and others while that fades away
-_MOST_BODY = 2**16  # bytes of a request; uploads come by the websocket
+FOR_VISITORS = Limits(upload=12 * 2**20, learning=45.0, orders=2, paintings=12, visitors=True)
+"""What a visitor may take."""
 
-# The page takes nothing from elsewhere (Voila's asks a public server for icons), sends nothing
-# there, and is shown in nobody's frame.
-_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
-)
-
-
-class Kernels(AsyncMappingKernelManager):
-    """Few kernels, and none whose page is gone."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._starting = 0
-        # The kernels of pages, and of those that nobody talks to the timer that will end them.
-        self._pages: dict[str, object] = {}
-
-    async def _async_start_kernel(self, **options: Any) -> str:
-        await self._wait_for_room()
-        self._starting += 1
-        try:
-            kernel_id: str = await super()._async_start_kernel(**options)
-        finally:
-            self._starting -= 1
-        self._pages[kernel_id] = None
-        CallContext.get(CallContext.JUPYTER_HANDLER).kernel_id = kernel_id
-        return kernel_id
-
-    start_kernel = _async_start_kernel
-
-    async def _wait_for_room(self) -> None:
-        for _ in range(10 * _TO_LEAVE):
-            if len(self) + self._starting < MOST_KERNELS:
-                return
-            await asyncio.sleep(0.1)
-        raise web.HTTPError(
-            503, f"{MOST_KERNELS} pages are open already: close one, and reload this one"
-        )
-
-    def connections(self, kernel_id: str) -> int:
-        """Returns how many websockets lead to a kernel."""
-        return int(self.kernel_model(kernel_id)["connections"])
-
-    def notify_connect(self, kernel_id: str) -> None:
-        """Is called when a page talks to its kernel."""
-        super().notify_connect(kernel_id)
-        self._keep(kernel_id)
-
-    def notify_disconnect(self, kernel_id: str) -> None:
-        """Is called when a connection is lost."""
-        super().notify_disconnect(kernel_id)
-        self.end_unless_used(kernel_id, _TO_RETURN)
-
-    def end_unless_used(self, kernel_id: str, seconds: float) -> None:
-        """Ends a kernel if nobody talks to it for so long."""
-        if kernel_id in self._pages and kernel_id in self and not self.connections(kernel_id):
-            self._keep(kernel_id)
-            self._pages[kernel_id] = IOLoop.current().call_later(seconds, self.end, kernel_id)
-
-    async def end(self, kernel_id: str) -> None:
-        """Ends a kernel at once: there is nothing in it that anybody will miss."""
-        self._keep(kernel_id)
-        if self._pages.pop(kernel_id, self) is not self and kernel_id in self:
-            await self.shutdown_kernel(kernel_id, now=True)
-
-    def _keep(self, kernel_id: str) -> None:
-        if timer := self._pages.get(kernel_id):
-            IOLoop.current().remove_timeout(timer)
-            self._pages[kernel_id] = None
-
-
-class PageHandler(TornadoVoilaHandler):
-    """The page; every one that is opened has a kernel of its own."""
-
-    kernel_id = ""  # as soon as there is one
-
-    async def get(self, path: str | None = None) -> None:
-        """Writes the page, whose cells are run meanwhile."""
-        # A browser says what it wants something for: no picture or frame starts a kernel.
-        if self.request.headers.get("Sec-Fetch-Dest", "document") != "document":
-            raise web.HTTPError(403, "this is a page, to be opened as one")
-        patience = 0
-        try:
-            async for part in self.get_generator(path=path):
-                self.write(part)
-                await self.flush()
-            patience = _TO_CONNECT
-        except StreamClosedError:
-            pass  # the browser has left
-        finally:
-            self.kernel_manager.end_unless_used(self.kernel_id, patience)
-
-    def write_error(self, status_code: int, **options: Any) -> None:
-        """Says in plain words why there is no page."""
-        error = options.get("exc_info", (None, None))[1]
-        reason = getattr(error, "log_message", None) or "this did not work out"
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(f"<!doctype html><title>mnst</title><p>{html.escape(reason)}</p>")
-
-
-class ChannelsHandler(VoilaKernelWebsocketHandler):
-    """The websocket by which a page talks to its kernel."""
-
-    async def get(self, kernel_id: str) -> None:
-        """Opens it, to a page of ours."""
-        offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
-        if messages.PROTOCOL not in re.split(r",\s*", offered):
-            raise web.HTTPError(400, f"speak {messages.PROTOCOL}")
-        # ZeroMQ has it for a name.
-        if not re.fullmatch(r"[\w-]{1,64}", self.get_argument("session_id", ""), re.ASCII):
-            raise web.HTTPError(400, "give a session_id of up to 64 letters and digits")
-        if self.kernel_manager.connections(kernel_id) >= _MOST_CONNECTIONS:
-            raise web.HTTPError(503, "too many connections to this kernel")
-        self._allowed, self._since = float(_AT_ONCE), IOLoop.current().time()
-        self._refused = False
-        await super().get(kernel_id)
-
-    async def on_message(self, message: str | bytes) -> None:
-        """Hands a message on, or closes; the next one is not read before this has returned."""
-        if self._refused:
-            return
-        try:
-            messages.check(message)
-        except messages.MessageError as refused:
-            self._refused = True
-            self.close(refused.code, str(refused))
-            return
-        await self._wait_for_turn(len(message))
-        if self.connection is not None:
-            super().on_message(message)
-
-    async def _wait_for_turn(self, size: int) -> None:
-        """Sees to it that no more comes than a kernel can read."""
-        now = IOLoop.current().time()
-        self._allowed = min(_AT_ONCE, self._allowed + _A_SECOND * (now - self._since))
-        self._since = now
-        self._allowed -= size + _A_MESSAGE
-        if self._allowed < 0:
-            await asyncio.sleep(-self._allowed / _A_SECOND)
-
-
-class ClosingHandler(VoilaShutdownKernelHandler):
-    """Takes the last word of a tab that is closed."""
-
-    def check_xsrf_cookie(self) -> None:
-        """Asks for none: a page has no cookie then, and knows its kernel's name."""
-
-    async def post(self, kernel_id: str) -> None:
-        """Ends the page's kernel."""
-        await self.kernel_manager.end(kernel_id)
-        self.set_status(204)
-
-
-class OutsideHandler(web.RequestHandler):
-    """Whoever comes without the secret."""
-
-    def get(self) -> None:
-        """Says where the page is, but not the address."""
-        self.set_status(403)
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish("Open the whole address that `mnst app` has printed: it is a secret one.\n")
-
-
-_IN_PLACE_OF = {
-    TornadoVoilaHandler: PageHandler,
-    VoilaKernelWebsocketHandler: ChannelsHandler,
-    VoilaShutdownKernelHandler: ClosingHandler,
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' "
+    "'unsafe-inline'; img-src 'self' blob: data:; media-src blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
 }
 
 
-class Server(Voila):
-    """Serves one notebook, below a secret address."""
+class Rooms(Protocol):
+    """Where studios are."""
 
-    # Jupyter's managers look for it here. Without it every kernel has one of its own, whose logger
-    # Python's logging keeps for ever.
-    event_logger = Instance(EventLogger, ())
+    def enter(self, visitor: str) -> Studio | None:
+        """Returns the studio of a visitor; None, if there is no room."""
 
-    def init_handlers(self) -> list[Any]:
-        """Returns Voila's, with ours in the place of some, and none beyond the address."""
-        found = [
-            (pattern, _IN_PLACE_OF.get(handler, handler), *rest)
-            for pattern, handler, *rest in super().init_handlers()
-            if pattern.startswith(self.base_url)
-        ]
-        return [*found, ("/", OutsideHandler)]
+    def leave(self, visitor: str, *, returns: bool) -> None:
+        """Is called when a page of a visitor is closed; not all of them can find back."""
 
-    def listen(self) -> None:
-        """Serves until Ctrl-C; Voila's own would take requests of 100 MB, and try other ports."""
-        self.app.listen(
-            self.port,
-            self.ip,
-            max_body_size=_MOST_BODY,
-            body_timeout=10,
-            idle_connection_timeout=60,
+    def tidy(self) -> None:
+        """Is called now and then."""
+
+    def close(self) -> None:
+        """Ends all of them."""
+
+
+class AtHome:
+    """One studio, for all pages.
+
+    Args:
+        studio: That one.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def enter(self, visitor: str) -> Studio | None:
+        """Returns it."""
+        return self._studio
+
+    def leave(self, visitor: str, *, returns: bool) -> None:
+        """Keeps it as it is."""
+
+    def tidy(self) -> None:
+        """Keeps it as it is."""
+
+    def close(self) -> None:
+        """Ends it."""
+        self._studio.close()
+
+
+@dataclass(eq=False)
+class _Room:
+    studio: Studio
+    folder: Path
+    seen: float  # when somebody was in it last
+
+
+class ForVisitors:
+    """A room for each visitor, of which nothing is left when they have gone for a while.
+
+    Args:
+        most: How many there may be at a time.
+        options: Those of `StudioOptions`.
+    """
+
+    def __init__(self, most: int, options: StudioOptions) -> None:
+        checked(options)
+        self._most, self._options = most, options
+        self._turns = Turns()
+        self._lock = threading.Lock()  # guards what follows
+        self._rooms: dict[str, _Room] = {}
+
+    def enter(self, visitor: str) -> Studio | None:
+        """Returns the room of a visitor, making one if there is place."""
+        with self._lock:
+            if visitor not in self._rooms and len(self._rooms) < self._most:
+                self._rooms[visitor] = self._new_room()
+            room = self._rooms.get(visitor)
+            if room is None:
+                return None
+            room.seen = time.monotonic()
+            return room.studio
+
+    def _new_room(self) -> _Room:
+        folder = Path(tempfile.mkdtemp(prefix="mnst-visitor-"))
+        studio = Studio(
+            Store(folder), options=self._options, turns=self._turns, limits=FOR_VISITORS
         )
-        self.ioloop = IOLoop.current()
-        try:
-            self.ioloop.start()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            self.stop()
+        return _Room(studio, folder, time.monotonic())
+
+    def leave(self, visitor: str, *, returns: bool) -> None:
+        """Ends the room of a visitor who can't find back, without a cookie."""
+        with self._lock:
+            room = self._rooms.get(visitor)
+            if room is not None:
+                room.seen = time.monotonic()
+        if not returns:
+            self._end([visitor])
+
+    def tidy(self) -> None:
+        """Ends the rooms of those who have been gone for a while."""
+        before = time.monotonic() - _TO_RETURN
+        with self._lock:
+            empty = [name for name, room in self._rooms.items() if not room.studio.pages]
+            gone = [name for name in empty if self._rooms[name].seen < before]
+        self._end(gone)
+
+    def _end(self, visitors: Sequence[str]) -> None:
+        with self._lock:
+            rooms = [self._rooms.pop(name) for name in visitors if name in self._rooms]
+        for room in rooms:  # which may take as long as a step does
+            room.studio.close()
+            shutil.rmtree(room.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Ends all of them."""
+        self._end(list(self._rooms))
 
 
-def make_server(notebook: Path, *, host: str, port: int, secret: str) -> Any:
-    """Returns a server of this notebook at http://host:port/secret/, to be started."""
-    config = Config()
-    config.Voila.ip = host
-    config.Voila.port = port
-    config.Voila.base_url = f"/{secret}/"
-    config.Voila.log_level = "ERROR"
-    config.Voila.tornado_settings = {
-        # Voila answers to any name. A page elsewhere whose name is made to lead here (DNS
-        # rebinding) would be of the same origin as ours.
-        "allow_remote_access": False,
-        "headers": {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"},
-        # An upload is one message; styles can be several files.
-        "websocket_max_message_size": 2 * UPLOAD_LIMIT,
+def make_app(rooms: Rooms, *, secret: str = "", hosts: tuple[str, ...] = ()) -> Starlette:
+    """Returns the server's application.
+
+    Args:
+        rooms: Where studios are.
+        secret: The first part of the page's address; without one, it is the address itself.
+        hosts: By what names it may be called; none are all. A page elsewhere could otherwise be
+            led here under a name of its own, and read what it is told.
+    """
+    files: dict[str, tuple[str, Callable[[], str]]] = {
+        "": ("text/html", page.document),
+        "start.js": ("text/javascript", page.start),
+        "studio.js": ("text/javascript", page.module),
+        "studio.css": ("text/css", page.style),
     }
-    config.VoilaConfiguration.file_allowlist = []  # no file but the page
-    config.VoilaConfiguration.show_tracebacks = False
-    config.VoilaConfiguration.allow_template_override = "NO"
-    config.VoilaConfiguration.allow_theme_override = "NO"
-    config.VoilaConfiguration.multi_kernel_manager_class = Kernels
-    config.VoilaConfiguration.http_keep_alive_timeout = 2  # soon sees that a browser has left
-    # A kernel listens on ports of this machine, which others on it could listen to. Older
-    # Jupyters can't encrypt, and pass over it.
-    config.MappingKernelManager.transport_encryption = "auto"
-    server = Server(config=config, config_file_paths=[])
-    server.notebook_path = str(notebook)
-    server.initialize([])
-    return server
+
+    async def serve(request: Request, *, file: str) -> Response:
+        if not _knows(request, secret):
+            return PlainTextResponse("There is nothing here.", 404, _HEADERS)
+        kind, read = files[file]
+        response = Response(read(), headers=_HEADERS, media_type=kind)
+        if not file and not secret:
+            _name_visitor(request, response)
+        return response
+
+    async def link(websocket: WebSocket) -> None:
+        if not _knows(websocket, secret) or not _from_own_page(websocket):
+            await websocket.close(1008)
+            return
+        await websocket.accept()
+        known = websocket.cookies.get(_COOKIE)
+        visitor = known or secrets.token_hex(16)
+        studio = await asyncio.to_thread(rooms.enter, visitor)
+        if studio is None:
+            await websocket.send_bytes(packed({"is": "end", "text": _FULL}))
+            await websocket.close()
+            return
+        try:
+            await _talk(websocket, studio)
+        finally:
+            await asyncio.to_thread(rooms.leave, visitor, returns=known is not None)
+
+    @contextlib.asynccontextmanager
+    async def living(_: Starlette) -> AsyncIterator[None]:
+        tidying = asyncio.create_task(_tidy(rooms))
+        yield
+        tidying.cancel()
+        await asyncio.to_thread(rooms.close)
+
+    at = "/{secret}" if secret else ""
+    return Starlette(
+        routes=[
+            *(Route(f"{at}/{file}", functools.partial(serve, file=file)) for file in files),
+            WebSocketRoute(f"{at}/link", link),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))] if hosts else [],
+        lifespan=living,
+    )
+
+
+async def _tidy(rooms: Rooms) -> None:
+    while True:
+        await asyncio.sleep(_TIDIED_EVERY)
+        await asyncio.to_thread(rooms.tidy)
+
+
+def _knows(connection: HTTPConnection, secret: str) -> bool:
+    """Whether an address has the secret in it."""
+    given = connection.path_params.get("secret", "")
+    return hmac.compare_digest(given.encode(), secret.encode())
+
+
+def _from_own_page(websocket: WebSocket) -> bool:
+    """Whether it is our page that talks: browsers say where a script comes from."""
+    origin = websocket.headers.get("origin", "")
+    return origin.partition("://")[2] == websocket.headers.get("host", "") != ""
+
+
+def _name_visitor(request: Request, response: Response) -> None:
+    """Gives a visitor a name, by which their room is found again."""
+    if _COOKIE in request.cookies:
+        return
+    # A page within another's, as demos are shown, keeps a cookie only so.
+    within = "SameSite=None; Secure; Partitioned"
+    where = within if request.url.scheme == "https" else "SameSite=Lax"
+    name = secrets.token_hex(16)
+    response.headers["Set-Cookie"] = f"{_COOKIE}={name}; HttpOnly; Path=/; {where}"
+
+
+class _Outbox:
+    """What a page is still to be told; of pictures of now, only the last.
+
+    Args:
+        loop: In which it is sent.
+
+    Attributes:
+        full: Set when the page takes too little of what it is told.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[bytes] = deque()
+        self._frame: bytes | None = None
+        self._bytes = 0  # of what waits
+        self._filled = asyncio.Event()
+        self.full = asyncio.Event()
+
+    def put(self, message: dict[str, Any], parts: list[bytes]) -> None:
+        """Takes a message, from any thread."""
+        data = packed(message, parts)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._put, message["is"] == "frame", data)
+
+    def _put(self, passing: bool, data: bytes) -> None:
+        if passing:
+            self._frame = data
+        elif self._bytes + len(data) > _MOST_WAITING:
+            self.full.set()
+        else:
+            self._waiting.append(data)
+            self._bytes += len(data)
+        self._filled.set()
+
+    async def next(self) -> bytes:
+        """Waits for a message."""
+        while not self._waiting and self._frame is None:
+            self._filled.clear()
+            await self._filled.wait()
+        if self._waiting:
+            data = self._waiting.popleft()
+            self._bytes -= len(data)
+            return data
+        frame, self._frame = self._frame, None
+        assert frame is not None
+        return frame
+
+
+async def _talk(websocket: WebSocket, studio: Studio) -> None:
+    """Carries messages between a page and its studio, until one of them ends it."""
+    outbox = _Outbox(asyncio.get_running_loop())
+    page = await asyncio.to_thread(studio.join, outbox.put)
+    ways = [
+        asyncio.create_task(_listen(websocket, studio, page)),
+        asyncio.create_task(_tell(websocket, outbox)),
+        asyncio.create_task(outbox.full.wait()),
+    ]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        studio.leave(page)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _listen(websocket: WebSocket, studio: Studio, page: Page) -> None:
+    while True:
+        received = await websocket.receive()
+        if received["type"] == "websocket.disconnect":
+            return
+        try:
+            message, parts = unpacked(received.get("bytes") or b"")
+            await asyncio.to_thread(studio.do, page, message, parts)
+        except MessageError as error:
+            reason = str(error).encode()[:_MOST_OF_A_REASON].decode(errors="ignore")
+            await websocket.close(1008, reason)
+            return
+
+
+async def _tell(websocket: WebSocket, outbox: _Outbox) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone meanwhile
+        while True:
+            await websocket.send_bytes(await outbox.next())
+
+
+def run(app: Starlette, *, host: str, port: int, upload: int, ready: Callable[[], None]) -> None:
+    """Serves until Ctrl-C.
+
+    Args:
+        app: What.
+        host: The address to be reached at.
+        port: The port.
+        upload: Bytes of the largest file that is taken.
+        ready: Called once it can be reached.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        ws_max_size=MOST_STYLES * upload + 2**20,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_GRACE,
+        server_header=False,
+        # Behind a web server that speaks https to visitors.
+        proxy_headers=True,
+        forwarded_allow_ips="*",
+    )
+
+    # Which warns of every page that has gone while it was told something.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        Server(config).run()
