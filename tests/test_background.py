@@ -1,52 +1,58 @@
-"""What the crossfader shows: previews that continue from each other, broken off, and full."""
+"""The painter behind the studio: live previews, paintings, films, people; stopped and closed."""
 
-import gc
-import itertools
+import io
 import threading
-import weakref
-from types import SimpleNamespace
+import time
 
 import numpy as np
 import pytest
-from scenes import SIDE, tiny
+from PIL import Image
+from scenes import RECIPE, tiny
 
 import mnst
 from mnst.paintings import dots, glass, ink, swirls
 from mnst.studio import background
-from mnst.studio.background import BackgroundPainter, Position
+from mnst.studio.background import BackgroundPainter, FilmOrder, Listener, Order, Table
+from mnst.studio.pictures import Picture
+from mnst.studio.wishes import Wish
 
-FIRST = 60  # steps of a preview that has none to continue from
-PICTURES = tiny(dots), [tiny(swirls), tiny(glass)]
+PATIENCE = 120
+PHOTO, SWIRLS, GLASS, INK = (
+    Picture.of(tiny(draw), draw.__name__) for draw in (dots, swirls, glass, ink)
+)
+TABLE = Table(PHOTO, (SWIRLS, GLASS))
+SHARES = (0.25, 0.75)
+WISH = Wish(form=SHARES, colour=SHARES)
+RECIPE = RECIPE.replace(steps=6)
 
 
-class Watcher:
-    """A listener that remembers; `at_step` is called at every step that is shown."""
+class Watcher(Listener):
+    """Remembers what it is told; `at_frame` and `at_work` are called with it at once."""
 
     def __init__(self):
-        self.seen = []
-        self.at_step = lambda step: None
+        self.frames, self.works, self.paintings, self.films = [], [], [], []
+        self.people, self.failures = [], []
+        self.at_frame = self.at_work = lambda told: None
 
-    def working(self, what):
-        self.seen.append(("working", what))
+    def working(self, work):
+        self.works.append(work)
+        self.at_work(work)
 
-    def showing(self, image, step, steps):
-        self.seen.append(("showing", step, steps, image))
-        self.at_step(step)
+    def showing(self, frame):
+        self.frames.append(frame)
+        self.at_frame(frame)
 
-    def finished(self, result, *, full):
-        self.seen.append(("finished", result, full))
+    def painted(self, order, result, seconds):
+        self.paintings.append((order, result))
+
+    def filmed(self, order, data, still, seconds):
+        self.films.append((order, data, still))
+
+    def found_people(self, photo, mask):
+        self.people.append((photo, mask))
 
     def failed(self, message):
-        self.seen.append(("failed", message))
-
-    def resting(self):
-        self.seen.append(("resting",))
-
-    def of(self, kind):
-        return [event[1:] for event in self.seen if event[0] == kind]
-
-    def forget(self):
-        self.seen.clear()
+        self.failures.append(message)
 
 
 @pytest.fixture
@@ -55,238 +61,309 @@ def view():
 
 
 @pytest.fixture
-def crossfader(view, monkeypatch):
-    """Shows every step: a second passes whenever it looks at the clock."""
-    clock = SimpleNamespace(monotonic=itertools.count().__next__)
-    monkeypatch.setattr(background, "time", clock)
-    options = {"size": SIDE, "steps": 4, "backbone": "vgg19-lite"}
-    made = BackgroundPainter(view, preview_size=SIDE, options=options)
-    made.open(*PICTURES)
-    yield made
-    made.close()
-    assert "mnst" not in [thread.name for thread in threading.enumerate()]
+def open_painter(view):
+    """Opens painters, small ones that learn for a moment, and closes them."""
+    opened = []
+
+    def open_one(listener=view, **changes):
+        options = {"recipe": RECIPE, "backbone": "vgg19-lite", "size": 32, **changes}
+        painter = BackgroundPainter(
+            listener, options={**options, "precision": "float32"}, learning=0.5
+        )
+        opened.append(painter)
+        return painter
+
+    yield open_one
+    for painter in opened:
+        painter.close()
 
 
-def at(gamma, **options):
-    return Position((gamma, 1 - gamma), **options)
+@pytest.fixture
+def painter(open_painter):
+    return open_painter()
 
 
-def preview(crossfader, position):
-    crossfader.preview(position)
-    assert crossfader.wait(100)
+def until(holds):
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
-@pytest.mark.slow
-def test_a_preview_is_shown_as_it_grows(crossfader, view):
-    preview(crossfader, at(0.5))
-    assert view.of("failed") == []
-    steps = [step for step, _, _ in view.of("showing")]
-    assert steps == list(range(1, FIRST + 1))
-    ((result, full),) = view.of("finished")
-    assert not full
-    np.testing.assert_array_equal(result.image, view.of("showing")[-1][2])
-    assert result.settings["backbone"] == "vgg19-lite"
-    assert result.settings["gamma"] == [0.5, 0.5]
-    assert view.seen[-1] == ("resting",)
+def order(painter, wish=WISH, quality="fine", table=TABLE):
+    return Order(table, wish, painter.qualities[quality])
 
 
-@pytest.mark.slow
-def test_a_position_continues_from_the_nearest_that_is_painted(crossfader, view):
-    for gamma in (0, 1):
-        preview(crossfader, at(gamma))
-    ends = [result for result, _ in view.of("finished")]
-    for gamma, nearest in ((0.2, ends[0]), (0.9, ends[1])):
-        view.forget()
-        preview(crossfader, at(gamma, calibrate=False))
-        (first, steps, image), *_ = view.of("showing")
-        assert first == 0
-        assert steps < FIRST
-        np.testing.assert_array_equal(image, nearest.image)
+def threads():
+    return [each for each in threading.enumerate() if each.name.startswith("mnst")]
 
 
-@pytest.mark.slow
-def test_farther_is_more_steps(crossfader, view):
-    steps = []
-    for gamma in (0.5, 0.55, 0.9):
-        view.forget()
-        preview(crossfader, at(gamma, calibrate=False))
-        steps.append(view.of("showing")[-1][1])
-    assert steps == [FIRST, 16 + 2, 16 + 14]
+def test_nothing_runs_before_something_is_asked(painter):
+    assert not threads()
 
 
-@pytest.mark.slow
-def test_a_painted_position_is_there_at_once(crossfader, view):
-    preview(crossfader, at(0.5))
-    ((result, _),) = view.of("finished")
-    view.forget()
-    preview(crossfader, at(0.5))
-    assert view.seen == [("finished", result, False), ("resting",)]
+def test_a_live_picture_follows_the_controls(painter, view):
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames)
+    assert view.frames[-1].image.shape == (32, 32, 3)
+    other = Wish(form=(0.9, 0.1), colour=(0.9, 0.1))
+    began = time.monotonic()
+    painter.show(TABLE, other)
+    until(lambda: view.frames[-1].wish == other)
+    assert time.monotonic() - began < 2
+    until(lambda: not view.frames[-1].rough)
+    moved = [frame for frame in view.frames if frame.wish == other]
+    assert moved[0].rough  # while it moves it is painted small
+    assert {frame.of for frame in view.frames} == {"live"}
+    assert not view.failures
 
 
-@pytest.mark.slow
-def test_a_newer_position_breaks_off_the_older(crossfader, view):
-    def move_on(step):
-        if step == 3:
-            view.at_step = lambda step: None
-            for gamma in (0.3, 0.2, 0.1):
-                crossfader.preview(at(gamma))
-
-    view.at_step = move_on
-    preview(crossfader, at(0.5))
-    ((result, _),) = view.of("finished")
-    assert result.settings["gamma"] == pytest.approx([0.1, 0.9])
-    shown = [(step, steps) for step, steps, _ in view.of("showing")]
-    # What lacks of the first is made up for; those in between were never begun.
-    assert shown == [*((s, 60) for s in (1, 2, 3)), *((s, 60) for s in range(61))]
+def test_the_preview_gets_sharper_and_then_rests(painter, view):
+    painter.show(TABLE, WISH)
+    until(lambda: view.works and view.works[-1].kind == "idle" and view.frames)
+    kinds = [work.kind for work in view.works]
+    assert "opening" in kinds
+    done = [work.done for work in view.works if work.kind == "live"]
+    assert done == sorted(done)
+    until(lambda: view.frames[-1].step > 0)
 
 
-@pytest.mark.slow
-def test_a_position_that_was_broken_off_is_finished_later(crossfader, view):
-    view.at_step = lambda step: crossfader.stop() if step == 50 else None
-    preview(crossfader, at(0.5))
-    ((stopped, _),) = view.of("finished")
-    assert not stopped.completed
-    view.forget()
-    preview(crossfader, at(0.5))
-    assert [(step, steps) for step, steps, _ in view.of("showing")] == [
-        (step, 10) for step in range(11)
-    ]
-    ((result, _),) = view.of("finished")
-    assert result.completed
+def test_a_painting_is_that_of_stylize(painter, view):
+    painter.paint(order(painter))
+    assert painter.wait(PATIENCE)
+    ((_, result),) = view.paintings
+    alone = mnst.stylize(
+        PHOTO.data,
+        [SWIRLS.data, GLASS.data],
+        recipe=RECIPE,
+        backbone="vgg19-lite",
+        size=32,
+        precision="float32",
+        sigma="auto",
+        progress=False,
+        **WISH.options,
+    )
+    np.testing.assert_array_equal(result.image, alone.image)
+    assert result.settings["gamma"] == list(SHARES)
 
 
-@pytest.mark.slow
-def test_calibration_is_the_closed_form(crossfader, view):
-    for calibrate in (True, False):
-        preview(crossfader, at(0.5, calibrate=calibrate))
-    (one, _), (other, _) = view.of("finished")
-    transfer = mnst.StyleTransfer(*PICTURES, size=SIDE, backbone="vgg19-lite")
-    assert one.settings["sigma"] == list(transfer.closed_form_sigma())
-    assert other.settings["sigma"] == [1, 1]
+def test_colours_and_forms_apart(painter, view):
+    wish = Wish(form=(1.0, 0.0), colour=(0.0, 1.0))
+    painter.show(TABLE, wish)
+    painter.paint(order(painter, wish))
+    assert painter.wait(PATIENCE)
+    until(lambda: view.frames)
+    ((_, result),) = view.paintings
+    assert result.settings["gamma"] == {"colour": [0, 1], "form": [1, 0]}
+    assert not view.failures
 
 
-@pytest.mark.slow
-def test_three_styles(view):
-    crossfader = BackgroundPainter(view, preview_size=SIDE)
-    crossfader.open(tiny(dots), [tiny(swirls), tiny(glass), tiny(ink)])
-    view.at_step = lambda step: crossfader.stop() if step == 2 else None
-    preview(crossfader, Position((0.5, 0.25, 0.25)))
-    crossfader.close()
-    ((result, _),) = view.of("finished")
-    assert result.settings["gamma"] == [0.5, 0.25, 0.25]
+def test_its_progress_goes_up_to_all(painter, view, monkeypatch):
+    monkeypatch.setattr(background, "_PAUSE", 0)
+    painter.paint(order(painter))
+    assert painter.wait(PATIENCE)
+    told = [work for work in view.works if work.kind == "painting"]
+    done = [work.done for work in told]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 1)
+    assert told[-1].seconds_left == pytest.approx(0, abs=1e-9)
+    assert [frame.step for frame in view.frames if frame.of == "painting"] == [1, 2, 3, 4, 5, 6]
+    # And so the next one is known before.
+    known = painter.seconds(painter.qualities["fine"], PHOTO)
+    took = view.paintings[0][1].history[-1].seconds + painter.rates["opening"]
+    assert known == pytest.approx(took, rel=0.01)
+    # And others from it, rather than from none at all; the larger takes longer.
+    assert painter.seconds(painter.qualities["draft"], PHOTO) is not None
 
 
-@pytest.mark.slow
-def test_the_full_picture(crossfader, view):
-    crossfader.render(at(0.5, calibrate=False))
-    assert crossfader.wait(100)
-    ((result, full),) = view.of("finished")
-    assert full
-    assert result.settings["recipe"]["name"] == "fine"
-    assert [step for step, _, _ in view.of("showing")] == [1, 2, 3, 4]
+def test_work_is_counted_in_pixels_and_steps(painter):
+    """Against a sum by hand: FINE at 1024 pixels of a photo of 2000 x 1000."""
+    qualities = BackgroundPainter(Listener(), options={"size": 1024}).qualities
+    fine = qualities["fine"].recipe
+    sizes = fine.pyramid.sizes(512, 1024)
+    steps = fine.pyramid.steps(len(sizes), fine.steps)
+    by_hand = sum(count * h * w for count, (h, w) in zip(steps, sizes, strict=True))
+    assert qualities["fine"].work(1000, 2000) == by_hand
+    assert qualities["large"].work(1000, 2000) > by_hand
+    assert qualities["draft"].size == 512
+    assert qualities["draft"].recipe == mnst.DRAFT
+    # None is painted larger than the photo.
+    assert qualities["large"].work(512, 1024) == by_hand
 
 
-@pytest.mark.slow
-def test_the_slider_does_not_break_off_the_full_picture_but_stop_does(crossfader, view):
-    view.at_step = lambda step: crossfader.preview(at(0.5)) if step == 2 else None
-    crossfader.render(at(0.5))
-    assert crossfader.wait(100)
-    assert [(r.completed, full) for r, full in view.of("finished")] == [(True, True), (True, False)]
-    view.forget()
-    view.at_step = lambda step: crossfader.stop() if step == 2 else None
-    crossfader.render(at(0.5))
-    assert crossfader.wait(100)
-    ((result, _),) = view.of("finished")
+def test_a_painting_that_is_stopped_is_kept_and_others_are_forgotten(painter, view, monkeypatch):
+    monkeypatch.setattr(background, "_PAUSE", 0)
+    view.at_frame = lambda frame: painter.stop() if frame.step == 2 else None
+    painter.paint(order(painter))
+    painter.paint(order(painter))
+    assert painter.orders == 2
+    assert painter.wait(PATIENCE)
+    ((_, result),) = view.paintings
     assert not result.completed
-    assert result.settings["steps"] == 2
+    assert result.history[-1].step == 2
+    assert painter.orders == 0
+    view.at_frame = lambda frame: None
+    painter.paint(order(painter))  # and it goes on as before
+    assert painter.wait(PATIENCE)
+    assert view.paintings[-1][1].completed
 
 
-def test_errors_are_told_in_a_line_and_it_goes_on(crossfader, view):
-    preview(crossfader, Position((0.9, 0.9)))
-    ((message,),) = view.of("failed")
-    assert "gamma" in message
-    assert "\n" not in message
-    view.at_step = lambda step: crossfader.stop()
-    preview(crossfader, at(0.5))
-    assert len(view.of("finished")) == 1
-
-
-def people(monkeypatch, mask):
-    """Has `segment` find people, or None; returns what it was asked."""
+def test_the_preview_moves_while_a_painting_is_made(painter, view, monkeypatch):
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames)
+    other = Wish(form=(1.0, 0.0), colour=(1.0, 0.0))
     asked = []
 
-    def segment(photo, *, progress):
+    def move(work):
+        if work.kind == "painting" and not asked:
+            asked.append(True)
+            painter.show(TABLE, other)
+            until(lambda: view.frames[-1].wish == other)  # on the worker's thread: it waits
+
+    view.at_work = move
+    painter.paint(order(painter))
+    assert painter.wait(PATIENCE)
+    assert asked
+    assert view.paintings[0][1].settings["gamma"] == list(SHARES)
+
+
+def test_other_pictures_are_opened_and_a_look_back_costs_nothing(painter, view):
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames)
+    turned = Table(PHOTO, (GLASS, INK))
+    painter.show(turned, WISH)
+    assert painter.wait(PATIENCE)
+    before = len([work for work in view.works if work.kind == "opening"])
+    painter.show(TABLE, WISH)
+    assert painter.wait(PATIENCE)
+    assert len([work for work in view.works if work.kind == "opening"]) == before
+    assert not view.failures
+
+
+def test_a_table_that_can_t_be_opened_is_said_once(painter, view):
+    small = Picture.of(np.zeros((1, 1, 3), np.uint8), "dot")
+    painter.show(Table(small, (SWIRLS,)), Wish(form=(1.0,), colour=(1.0,)))
+    until(lambda: view.failures)
+    time.sleep(0.5)
+    assert len(view.failures) == 1
+    assert "too small" in view.failures[0]
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames)
+
+
+def test_a_painting_that_fails_says_so_and_the_next_one_is_painted(painter, view, monkeypatch):
+    monkeypatch.setattr(background, "_PAUSE", 0)
+
+    def fail(frame):
+        raise OSError(28, "No space left on device", "painting.png")
+
+    view.at_frame = fail
+    painter.paint(order(painter))
+    assert painter.wait(PATIENCE)
+    assert view.failures == ["painting.png: the disk is full"]
+    view.at_frame = lambda frame: None
+    painter.paint(order(painter))
+    assert painter.wait(PATIENCE)
+    assert len(view.paintings) == 1
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".webp", "WEBP"), (".gif", "GIF")])
+def test_a_film_goes_there_and_back(painter, view, suffix, kind):
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames and view.frames[-1].step)
+    painter.film(FilmOrder(TABLE, WISH, 2, suffix))
+    assert painter.wait(PATIENCE)
+    assert not view.failures
+    ((_, data, still),) = view.films
+    with Image.open(io.BytesIO(data)) as film:
+        assert film.format == kind
+        # Frames that are alike are one, which is shown for as long as all of them.
+        shown = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            film.load()
+            shown.append(film.info["duration"])
+    assert sum(shown) == pytest.approx(2000, rel=0.05)
+    assert len(shown) > 1
+    assert still.shape == (32, 32, 3)
+
+
+def test_a_film_of_one_style_is_refused(painter):
+    with pytest.raises(ValueError, match="add another one"):
+        painter.film(FilmOrder(Table(PHOTO, (SWIRLS,)), WISH, 2, ".gif"))
+
+
+def test_people_are_looked_for_once(painter, view, monkeypatch):
+    asked = []
+
+    class Found:
+        def __init__(self):
+            self.classes = {"person": 0.5}
+
+        def mask(self, keep):
+            return np.full((32, 32), 0.5, np.float32)
+
+    def segment(photo, progress):
         asked.append(photo)
-        classes = {} if mask is None else {"person": 0.5}
-        return SimpleNamespace(classes=classes, mask=lambda name: mask)
+        return Found()
 
     monkeypatch.setattr("mnst.masks.segmentation.segment", segment)
-    return asked
-
-
-@pytest.mark.slow
-def test_people_are_looked_for_once_and_kept(crossfader, view, monkeypatch):
-    mask = np.zeros((SIDE, SIDE), np.float32)
-    mask[:, : SIDE // 2] = 1
-    asked = people(monkeypatch, mask)
-    photo = PICTURES[0]
-    view.at_step = lambda step: crossfader.stop() if step == 5 else None
-    preview(crossfader, at(0.5, keep_people=True))
-    view.at_step = lambda step: None
-    crossfader.render(at(0.5, keep_people=True))
-    assert crossfader.wait(100)
-    assert view.of("failed") == []
+    painter.find_people(PHOTO)
+    painter.find_people(PHOTO)
+    assert painter.wait(PATIENCE)
     assert len(asked) == 1
-    for result, _ in view.of("finished"):
-        np.testing.assert_array_equal(result.image[:, : SIDE // 2], photo[:, : SIDE // 2])
-        assert np.any(result.image[:, SIDE // 2 :] != photo[:, SIDE // 2 :])
+    assert [photo for photo, _ in view.people] == [PHOTO, PHOTO]
+    painter.show(TABLE, Wish(form=SHARES, colour=SHARES, keep_people=True))
+    until(lambda: view.frames)
+    assert len(asked) == 1
 
 
-def test_where_there_is_nobody_to_keep_it_says_so(view, monkeypatch):
-    people(monkeypatch, None)
-    crossfader = BackgroundPainter(view, preview_size=SIDE)
-    crossfader.open(*PICTURES)
-    preview(crossfader, at(0.5, keep_people=True))
-    crossfader.close()
-    assert view.of("failed") == [("no person was found in the photo: turn 'keep people' off",)]
+def test_closed_it_ends_its_threads_and_refuses(painter, view):
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames)
+    painter.close()
+    until(lambda: not threads())
+    with pytest.raises(ValueError, match="closed"):
+        painter.show(TABLE, WISH)
+    with pytest.raises(ValueError, match="closed"):
+        painter.paint(order(painter))
 
 
-def test_nothing_waits_for_the_painter(crossfader, view):
-    """Questions are taken at once, whatever it is at, and from any thread."""
-    held, go_on = threading.Event(), threading.Event()
-
-    def hold(step):
-        held.set()
-        assert go_on.wait(10)
-
-    view.at_step = hold
-    crossfader.preview(at(0.5))
-    assert held.wait(100)
-    for gamma in np.linspace(0, 1, 1000):
-        crossfader.preview(at(gamma))
-    crossfader.stop()
-    go_on.set()
-    assert crossfader.wait(100)
+def test_nothing_is_told_after_it_was_closed(painter, view):
+    painter.show(TABLE, WISH)
+    until(lambda: view.works)
+    painter.close()
+    told = len(view.works), len(view.frames)
+    time.sleep(0.5)
+    assert (len(view.works), len(view.frames)) == told
 
 
-def test_without_pictures_and_after_its_end(view):
-    crossfader = BackgroundPainter(view)
-    with pytest.raises(ValueError, match="there are no pictures"):
-        crossfader.preview(at(0.5))
-    crossfader.close()
-    for ask in (crossfader.warm_up, lambda: crossfader.preview(at(0.5))):
-        with pytest.raises(ValueError, match="the painter is closed"):
-            ask()
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"recipe": "fin"}, "fine"), ({"steps": 0}, "steps"), ({"recipe": 3}, "recipe")],
+)
+def test_options_are_checked_at_once(options, said, tripwire):
+    with pytest.raises((ValueError, TypeError), match=said):
+        BackgroundPainter(Listener(), options=options)
 
 
-def test_a_closed_painter_lets_go_of_its_pictures(crossfader, view):
-    photo = tiny(dots).copy()
-    held = weakref.ref(photo)
-    crossfader.open(photo, PICTURES[1])
-    view.at_step = lambda step: crossfader.stop()
-    preview(crossfader, at(0.5))
-    del photo
-    assert held() is not None
-    crossfader.close()
-    gc.collect()
-    assert held() is None
+def test_nothing_is_learnt_while_nobody_looks(open_painter, view):
+    painter = BackgroundPainter(
+        view, options={"recipe": RECIPE, "backbone": "vgg19-lite", "size": 32}
+    )
+    try:
+        painter.show(TABLE, WISH)
+        until(lambda: view.frames and view.works[-1].kind == "live")
+        painter.look(seen=False)
+        until(lambda: view.works[-1].kind == "idle")
+        steps = view.frames[-1].step
+        time.sleep(1)
+        assert view.frames[-1].step <= steps + 1
+        painter.paint(order(painter))  # which is painted all the same
+        assert painter.wait(PATIENCE)
+        assert view.paintings
+        count = len(view.works)
+        painter.look(seen=True)
+        until(lambda: any(work.kind == "live" for work in view.works[count:]))
+    finally:
+        painter.close()

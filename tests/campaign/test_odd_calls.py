@@ -21,6 +21,7 @@ from mnst import backend, figures, images
 from mnst.engine.planning import parse_memory
 from mnst.masks import hub, models
 from mnst.objective.mixing import style_shares, style_sigmas
+from mnst.studio import background
 
 SMALL = np.zeros((4, 6, 3), np.uint8)
 MASK = np.ones((4, 6))
@@ -92,6 +93,7 @@ CALLS = {
     mnst.maps.by_class: {"photo": PHOTO, "classes": "person"},
     mnst.maps.by_distance: {"mask": MASK},
     mnst.vgg_layers: {"layers": ["block1_conv1"]},
+    mnst.Crossfader: OF_PAINTING,
     mnst.distill: {"sources": "pictures", "folder": "student"},
     mnst.SegmentationModel: {"address": "my.tflite"},
     mnst.Recipe: {"name": "mine", "content": mnst.ARTICLE.content, "style": mnst.ARTICLE.style},
@@ -164,6 +166,9 @@ def call(tmp_path, monkeypatch, clean_environment, capfd):
     monkeypatch.setattr(images, "download_into", load)
     for module in (backend.keras, backend.tf):
         monkeypatch.setattr(module, "_load", load)
+    # What a widget begins with all that it was given, in threads of its own.
+    monkeypatch.setattr(background.BackgroundPainter, "show", load)
+    monkeypatch.setenv("MNST_STUDIO", str(tmp_path / "studio"))
 
     def attempt(function, given, name, kind):
         try:

@@ -93,8 +93,8 @@ WHOLE = {
     "figures": ["article", *PICTURES],
     "demo": ["demo"],
     "distill": ["folder", "--folder=student"],
+    "app": ["--visitors=2"],
 }
-LEFT_OUT = {"app", "info"}  # which have nothing to refuse but an argument, or begin at once
 
 PARSER = cli.build_parser()
 (COMMANDS,) = (a.choices for a in PARSER._actions if isinstance(a, argparse._SubParsersAction))
@@ -143,6 +143,7 @@ def run(folder, capfd, monkeypatch):
 
     monkeypatch.setattr(hub, "load", load)
     monkeypatch.setattr(images, "download_into", load)
+    monkeypatch.setattr("mnst.studio.server.run", load)
     # What takes longer than a refusal.
     monkeypatch.setattr(cli, "build_parser", lambda: PARSER)
     for name in ("swirls", "glass"):
@@ -205,6 +206,7 @@ RIGHT = {
     "--gamma": lambda text: (
         text in ("0.5,0.5", "1,0;0,1", "1;0", "photo.png", "./photo.png") or is_number(text, most=1)
     ),
+    "--host": {"", "0"}.__contains__,
     "--init": {"photo.png", "./photo.png"}.__contains__,
     "--keep": {"person", "0", "1", "2", "15"}.__contains__,
     "--learning-rate": lambda text: is_number(text, 1e-320),
@@ -217,6 +219,7 @@ RIGHT = {
     "--method": set().__contains__,
     "--model": {"http://", "http://[", "https://127.0.0.1:1/x"}.__contains__,
     "--output": lambda text: text.endswith((".png", ".gif")) and text != ".png",
+    "--port": lambda text: is_whole(text, 1) and int(text) < 2**16,
     "--precision": {"auto"}.__contains__,
     "--recipe": {"article", "article,steps=\u0663"}.__contains__,
     "--resume": set().__contains__,
@@ -226,6 +229,7 @@ RIGHT = {
     "--strength": lambda text: is_number(text, most=1),
     "--style-size": lambda text: text == "0.5,0.5" or is_number(text, 0.05, 20),
     "--tolerance": lambda text: is_number(text, 1e-320),
+    "--visitors": lambda text: is_whole(text, 1),
     "--weights": {"photo.png", "./photo.png", "text.txt"}.__contains__,
 }
 RIGHT |= {"--log-dir": RIGHT["--folder"], "--only": RIGHT["--keep"], "--mask": RIGHT["--init"]}

@@ -1,5 +1,6 @@
 """Many at once: every picture is the one that is painted alone, or it is refused in one line."""
 
+import dataclasses
 import itertools
 import threading
 import warnings
@@ -11,7 +12,9 @@ import mnst
 from mnst.backend import keras
 from mnst.engine.trainer import Trainer
 from mnst.objective.losses import make_targets, statistics, style_targets
-from mnst.studio.background import BackgroundPainter, Listener, Position
+from mnst.studio.background import BackgroundPainter, Listener, Order, Table
+from mnst.studio.pictures import Picture
+from mnst.studio.wishes import Wish
 
 PATIENCE = 120  # seconds until something counts as hanging
 
@@ -206,40 +209,45 @@ def test_transfers_that_come_and_go_in_threads(network, tried):
             np.testing.assert_array_equal(image, alone[(first + k) % 3])
 
 
-class Results(Listener):
+class Paintings(Listener):
     def __init__(self):
         self.pictures, self.failures = [], []
 
-    def finished(self, result, *, full):
-        self.pictures.append((result.settings["gamma"], result.completed, result.image))
+    def painted(self, order, result, seconds):
+        self.pictures.append((result.completed, result.image))
 
     def failed(self, message):
         self.failures.append(message)
 
 
-def test_the_crossfader_s_painter_beside_other_threads(network, tried):
-    photo, styles = pixels(40, 44, 1), [pixels(40, 36, 5), pixels(33, 40, 6)]
+def test_the_studio_s_painter_beside_other_threads(network, tried):
+    """Paintings have the bytes that they have alone; a preview learns and is painted meanwhile."""
+    photo, *styles = (
+        Picture.of(pixels(*sides, seed), f"picture {seed}")
+        for sides, seed in (((40, 44), 1), ((40, 36), 5), ((33, 40), 6))
+    )
+    table, gammas = Table(photo, tuple(styles)), (0.2, 0.5, 0.9)
 
-    def previews(beside):
-        """The first preview of each of some painters; later ones go on from others."""
-        told = []
-        for gamma in (0.2, 0.5, 0.9):
-            results = Results()
-            painter = BackgroundPainter(results, preview_size=40)
-            painter.open(photo, styles)
-            painter.preview(Position((gamma, 1 - gamma)))
-            for seed in range(3 * beside):
-                paint(network, seed)
-            assert painter.wait(PATIENCE)
-            painter.close()
-            assert not results.failures
-            ((_, completed, image),) = results.pictures
-            assert completed
-            told.append(image)
-        return told
+    def paintings(beside):
+        told = Paintings()
+        options = {"backbone": network, "recipe": RECIPE, "size": 44}
+        painter = BackgroundPainter(told, options=options)
+        wish = Wish(strength=painter.strength).of_styles((), 2)
+        if beside:
+            painter.show(table, wish)
+        for gamma in gammas:
+            moved = dataclasses.replace(wish, form=(gamma, 1 - gamma), colour=(gamma, 1 - gamma))
+            painter.paint(Order(table, moved, painter.qualities["fine"]))
+        for seed in range(9 * beside):
+            paint(network, seed)
+        assert painter.wait(PATIENCE)
+        painter.close()
+        assert not told.failures
+        assert all(completed for completed, _ in told.pictures)
+        return [image for _, image in told.pictures]
 
-    for expected, image in zip(previews(False), previews(True), strict=True):
-        tried("the crossfader's painter beside stylize")
+    for expected, image in zip(paintings(False), paintings(True), strict=True):
+        tried("the studio's painter beside stylize")
         np.testing.assert_array_equal(image, expected)
 
 
