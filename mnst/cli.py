@@ -13,7 +13,6 @@ import os
 import platform
 import re
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -709,12 +708,6 @@ def _distill(sources: list[str], folder: str, **options: Any) -> int:
 
 def _app(**options: Any) -> int:
     serve(**options)
-    if any(thread.name.startswith("mnst ") for thread in threading.enumerate()):
-        # TensorFlow is within a step that takes longer than one waits, and ends with SIGABRT if the
-        # interpreter is taken down meanwhile; or a server keeps silent that somebody waits for. All
-        # that was to be kept or removed is by now.
-        sys.stderr.flush()
-        os._exit(0)
     return 0
 
 
