@@ -346,6 +346,9 @@ class BackgroundPainter:
         """Waits for something to do; None, once it is closed."""
         watched = False
         while True:
+            if self._turns is not None and self._turns.is_over(self):
+                self._wait_for_others()
+                watched = False
             with self._changed:
                 if self._closed:
                     return None
@@ -423,6 +426,13 @@ class BackgroundPainter:
             waiting=lambda before: self._listener.working(Work("opening", before=before)),
             given_up=lambda: self._closed,
         )
+
+    def _wait_for_others(self) -> None:
+        """Lets those who wait work first, and goes on then."""
+        if self._current is not None:
+            self._current[1].stop()
+        self._give_turn_back()
+        self._take_turn()
 
     def _give_turn_back(self) -> None:
         if self._turns is not None:

@@ -97,6 +97,8 @@ def _file_of(source: Any, name: str) -> bytes:
     if isinstance(source, bytes):
         return source
     if isinstance(source, (str, os.PathLike)):
+        if not os.fspath(source):
+            raise FileNotFoundError(f"{name}: is no path; give one")
         return images.file_bytes(source)
     pixels, alpha = images.load_with_alpha(source, size=None, name=name)
     return images.encode(images.with_alpha(images.to_uint8(pixels), alpha), "PNG")

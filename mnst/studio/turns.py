@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 _LOOK = 0.5  # seconds between two looks at whether somebody has given up
@@ -13,6 +14,7 @@ class Turns:
 
     Args:
         at_once: How many.
+        most: Seconds that somebody may work while others wait.
 
     Example:
         >>> from mnst.studio.turns import Turns
@@ -24,8 +26,9 @@ class Turns:
         False
     """
 
-    def __init__(self, at_once: int = 1) -> None:
-        self._at_once = at_once
+    def __init__(self, at_once: int = 1, *, most: float = 120.0) -> None:
+        self._at_once, self._most = at_once, most
+        self._since: dict[object, float] = {}  # when those at work began
         self._line: list[object] = []  # those at work first
         self._changed = threading.Condition()
 
@@ -55,7 +58,16 @@ class Turns:
                     self._changed.notify_all()
                     return False
                 self._changed.wait(_LOOK)
+            if who in self._line:
+                self._since.setdefault(who, time.monotonic())
             return who in self._line
+
+    def is_over(self, who: object) -> bool:
+        """Whether somebody has worked for long, and others wait: then it is to be given back."""
+        with self._changed:
+            began = self._since.get(who)
+            others = len(self._line) > self._at_once
+            return others and began is not None and time.monotonic() - began >= self._most
 
     def _before(self, who: object) -> int:
         return self._line.index(who) - self._at_once + 1
@@ -63,6 +75,7 @@ class Turns:
     def give_back(self, who: object) -> None:
         """Ends a turn, or the wish for one."""
         with self._changed:
+            self._since.pop(who, None)
             if who in self._line:
                 self._line.remove(who)
                 self._changed.notify_all()
