@@ -57,7 +57,6 @@ def served(monkeypatch, tmp_path):
     monkeypatch.setattr(server, "AtHome", studios.append)
     monkeypatch.setattr(server, "make_app", lambda rooms, **asked: asked)
     monkeypatch.setattr(server, "run", run)
-    monkeypatch.setattr("os._exit", lambda code: None)  # its end is not that of the tests
     yield started
     for studio in studios:
         studio.close()
