@@ -171,3 +171,20 @@ def test_a_crowd(at_once):
     assert most == at_once
     # Nobody is left in the line.
     assert turns.take("last", waiting=lambda _: None, given_up=keeps_waiting)
+
+
+def test_one_who_works_for_long_is_told_to_let_others(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("mnst.studio.turns.time.monotonic", lambda: clock[0])
+    turns = Turns(most=60)
+    turns.take("a", waiting=print, given_up=keeps_waiting)
+    clock[0] = 100
+    assert not turns.is_over("a")  # nobody waits
+    waits = Visitor(turns, "b")
+    waits.heard(1)
+    assert turns.is_over("a")
+    assert not turns.is_over("b")
+    turns.give_back("a")
+    waits.ended()
+    assert not turns.is_over("b")
+    assert not turns.is_over("a")
