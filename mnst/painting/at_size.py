@@ -19,6 +19,7 @@ from mnst.objective.losses import (
 )
 from mnst.objective.terms import InLayers, Mix, Seen
 from mnst.painting import balance
+from mnst.painting.cache import seen_of_styles
 from mnst.painting.canvas import Canvas
 from mnst.painting.mixture import Mixture
 from mnst.painting.scene import Scene
@@ -53,7 +54,7 @@ class AtSize:
         each = (pictures.pop(0) if is_last else pictures[k] for k in range(scene.styles))
         sized = (scene.style_at(canvas, k, picture) for k, picture in enumerate(each))
         # One after the other: of all pictures but one, only what is asked for is kept.
-        seen = (trainer.style_evaluator.statistics(picture) for picture in sized)
+        seen = seen_of_styles(trainer, sized)
         self.styles = style_targets(seen, self.photo, scene.recipe)
 
     def mix(self, mixture: Mixture, sigma: InLayers | str) -> Mix:
@@ -96,13 +97,17 @@ class AtSize:
     def losses(self, image: Any, targets: Targets) -> dict[str, float]:
         """Returns all losses of a picture of this size, [1, H, W, 3], by name."""
         seen = self._seen(self.canvas.margin.around(np.asarray(image)), targets.places)
-        _, named = mixed_losses(seen, targets, self._scene.recipe)
-        return {name: float(loss) for name, loss in named.items()}
+        return self._losses(seen, targets)
 
     def style_losses(self, image: Any, mix: Mix) -> tuple[float, ...]:
         """Returns L_style_k of a picture, each style's where it paints."""
-        named = self.losses(image, self.targets(self._scene.recipe, mix))
-        return tuple(named[f"style_{k}"] for k in range(1, self._scene.styles + 1))
+        return self._of_styles(self.losses(image, self.targets(self._scene.recipe, mix)))
+
+    def start_losses(self, targets: Targets) -> tuple[float, ...]:
+        """Returns L_style_k of the photo, which has been looked at before, but for its zones."""
+        zones = targets.places.zones
+        seen = self._seen(self.canvas.content, targets.places) if zones else self.photo
+        return self._of_styles(self._losses(seen, targets))
 
     def losses_of_groups(
         self, image: Any, mix: Mix, groups: Mapping[str, Sequence[str]]
@@ -112,6 +117,13 @@ class AtSize:
         seen = self._seen(shown, Places.of(self._regions, mix.zones))["style"]
         term, styles = self._scene.recipe.style, self.styles["style"]
         return balance.losses_of_groups(term, groups, self._photo_in(mix), seen, styles, mix)
+
+    def _losses(self, seen: Statistics, targets: Targets) -> dict[str, float]:
+        _, named = mixed_losses(seen, targets, self._scene.recipe)
+        return {name: float(loss) for name, loss in named.items()}
+
+    def _of_styles(self, named: Mapping[str, float]) -> tuple[float, ...]:
+        return tuple(named[f"style_{k}"] for k in range(1, self._scene.styles + 1))
 
     def _photo_in(self, mix: Mix) -> Seen:
         """Returns what the style's term sees of the photo, in zones if there are any."""

@@ -50,12 +50,14 @@ class AsRead:
         name: What to call it in errors.
         alpha: Of a photo, how opaque it is, uint8 [H, W]; None is all of it.
         source: What it was read from.
+        kept: Of a photo in which classes were looked for already, the mask of what is kept.
     """
 
     pixels: np.ndarray
     name: str
     alpha: np.ndarray | None = None
     source: Source | None = None
+    kept: Any = None
 
 
 def read_once(source: Any, argument: str, *, size: int | None) -> AsRead:
@@ -295,7 +297,9 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     """
     recipe, seamless = check_scene(options), options["seamless"]
     recipe = recipe.periodic() if seamless else recipe
-    check_kept(options)
+    found = photo.kept if isinstance(photo, AsRead) else None
+    if found is None:
+        check_kept(options)
     backbone = get_backbone(options["backbone"])
     smallest = backbone.minimum_side(recipe.layers)
     weights = backbone.find_weights(options["weights"])
@@ -314,7 +318,9 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         _sized_style(style, content, recipe, options["size"], factor, smallest)
         for style, factor in zip(styles_read, style_sizes, strict=True)
     ]
-    kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
+    kept = found
+    if found is None:
+        kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     photo_sides: tuple[int, int] = content.shape[1:3]
     masks, alpha = read_masks(kept, options["style_masks"], *photo_sides), read.alpha
     if seamless:

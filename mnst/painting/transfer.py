@@ -64,7 +64,6 @@ class StyleTransfer:
         scene: What was opened: pictures, regions, recipe, network, tiles; a
             `mnst.painting.scene.Scene`.
         sizes: The scene in each of its sizes, coarse to fine; `mnst.painting.at_size.AtSize`.
-        start_losses: L_style_k(c), the style losses of the content image, one per style.
 
     Raises:
         ValueError: If an option or a picture is out of range.
@@ -96,7 +95,6 @@ class StyleTransfer:
             for canvas, trainer in zip(scene.canvases, trainers, strict=True)
         ]
         self._full = self.sizes[-1]
-        self.start_losses = self._full.style_losses(scene.photo, self._full.even)
 
     @takes(RunOptions)
     def run(
@@ -156,9 +154,8 @@ class StyleTransfer:
         def heading() -> list[str]:
             return [*self._heading(mixture, recipe.steps), *checkpoint.told]
 
-        start_losses = self.start_losses
-        if mix.zones:  # each style is measured where it paints
-            start_losses = self._full.style_losses(self.scene.photo, mix)
+        # Of the run's own targets: in zones, each style is measured where it paints.
+        start_losses = self._full.start_losses(stages[-1].targets)
         last = None
         try:
             with (
@@ -183,6 +180,11 @@ class StyleTransfer:
         if result.completed:
             checkpoint.remove()
         return result
+
+    @functools.cached_property
+    def start_losses(self) -> tuple[float, ...]:
+        """L_style_k(c), the style losses of the content image, one per style."""
+        return self._full.start_losses(self._full.targets(self.scene.recipe, self._full.even))
 
     @functools.cached_property
     def style_distances(self) -> np.ndarray:

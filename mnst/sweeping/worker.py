@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mnst.masks.selection import find_mask
@@ -37,9 +38,8 @@ class Worker:
             opened = self._open(shared, photo)
         except (OSError, ValueError, TypeError) as error:
             return error
-        options = opened.options
         for recipe in recipes:
-            of_kind = those_of(SceneOptions, {**options, "recipe": recipe})
+            of_kind = those_of(SceneOptions, {**shared.options, "recipe": recipe})
             scene, _ = open_scene(opened.content, shared.styles, of_kind)
         for gamma in gammas:
             pixels = opened.content.pixels
@@ -49,7 +49,7 @@ class Worker:
     def paint(self, shared: Shared, task: Task, *, progress: bool = False) -> Result:
         """Makes a run."""
         opened = self._open(shared, task.photo)
-        options = {**opened.options, "recipe": task.recipe, "gamma": task.gamma}
+        options = {**shared.options, "recipe": task.recipe, "gamma": task.gamma}
         kind = shared.key, task.photo.digest, task.recipe.without_run_values()
         if kind != self._kind or self._transfer is None:
             self._transfer = None  # makes room first
@@ -68,17 +68,18 @@ class Worker:
 
 
 class _OpenPhoto:
-    """A photo as a sweep paints it; what is kept of it is found once, in the photo as it is."""
+    """A photo as a sweep paints it."""
 
     def __init__(self, shared: Shared, photo: Photo) -> None:
         self.key = shared.key, photo.digest
         self._source, self._options = photo.load(), shared.options
         size = shared.options["size"]
-        self.content: AsRead = read_photo(self._source, size=size, name=photo.name)
+        self._read = read_photo(self._source, size=size, name=photo.name)
 
     @functools.cached_property
-    def options(self) -> dict[str, Any]:
-        """The options of its scenes and runs, with the mask that others ask to be looked for."""
-        asked = {name: self._options[name] for name in ("keep", "only", "mask")}
-        found = find_mask(self._source, **asked)
-        return {**self._options, "keep": None, "only": None, "mask": found}
+    def content(self) -> AsRead:
+        """Its pixels; what classes are kept is found once, in the photo as it is."""
+        keep, only = self._options["keep"], self._options["only"]
+        if keep is None and only is None:
+            return self._read
+        return replace(self._read, kept=find_mask(self._source, keep=keep, only=only))
