@@ -4,6 +4,9 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
+# Tests at a time: each process loads TensorFlow, and takes a gigabyte or two.
+JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: help demo test test-notebooks test-slow test-browser test-campaign docs lint clean
 
@@ -31,20 +34,21 @@ demo: .venv/installed
 	$(BIN)/mnst demo demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-notebooks: .venv/installed-test
-	$(BIN)/python -m pytest -m notebooks tests
+	$(PYTEST) -m notebooks tests
 
+# One at a time: what it waits for comes from a painter that has the machine for itself.
 test-browser: .venv/installed-test
 	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -m slow tests
+	$(PYTEST) -m slow tests
 
 # Fails, too, if it has become smaller than it was meant to be.
 test-campaign: .venv/installed-test
-	$(BIN)/python -m pytest -m campaign --least-cases 2000 $(PYTEST_FLAGS) tests/campaign
+	$(PYTEST) -m campaign --least-cases 2000 $(PYTEST_FLAGS) tests/campaign
 
 .venv/installed-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

@@ -383,6 +383,21 @@ def test_one_style_is_enough(laid):
     painted(page, 1)
 
 
+def test_controls_say_what_they_do(laid):
+    page = laid()
+    photo = pixels(page, ".picture > img:not(.people)")
+
+    def far(strength):
+        changes(page, lambda: slide(page, "Strength", strength))
+        return difference(pixels(page), photo)
+
+    until(lambda: far(100) > 1.2 * far(0), PATIENCE)  # which the preview has to learn
+    changes(page, lambda: page.get_by_role("switch", name="Keep the photo's own colours").check())
+    said = page.get_by_role("slider", name="Strokes")
+    said.fill("50")
+    assert said.get_attribute("aria-valuetext") == "100 % from finer to broader"
+
+
 @pytest.mark.deeplab
 def test_people_stay_as_they_are(laid, files):
     page = laid()
@@ -709,6 +724,30 @@ def test_nothing_is_clipped_or_hard_to_use(laid, size, scheme):
         assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")], name
 
 
+# What is left of it
+
+
+def test_pages_leave_nothing_behind(laid, site, browser):
+    laid()
+
+    def server():
+        process = site.server
+        return process.num_threads(), process.num_fds(), len(process.children(recursive=True))
+
+    def visit():
+        page = browser.new_page()
+        page.goto(site.address)
+        badge(page, "Preview")
+        page.close()
+
+    visit()
+    before = server()
+    for _ in range(20):
+        visit()
+    # A thread pool may have grown by a thread or two on the way; not by one for each visit.
+    until(lambda: all(now <= then + 4 for now, then in zip(server(), before, strict=True)), 30)
+
+
 # In a notebook
 
 
@@ -761,6 +800,7 @@ def test_two_widgets_in_one_notebook(jupyterlab, browser, files, tmp_path):
         widget.scroll_into_view_if_needed()
         widget.locator(".badge", has_text="Preview").wait_for()
         assert widget.locator(".styles b").all_inner_texts() == [style]
+        assert widget.get_by_role("radio", name="Fine").is_checked()
     look(page, "notebook")
 
     # One paints, the other doesn't; and keys are the widget's, not the notebook's.

@@ -114,7 +114,7 @@ class WeightsSource:
     @property
     def sha256(self) -> str | None:
         """SHA-256 of the file, in hex; the digest where there is none. The file has to be there."""
-        return self.digest if self.path is None else sha256(self.path)
+        return self.digest if self.path is None else _sha256_of(self.path)
 
     @property
     def place(self) -> str:
@@ -270,9 +270,20 @@ class LiteFile:
 
     def fetch(self) -> Path:
         """Makes sure that the file is the one that was put into the package."""
-        if not self.path.is_file() or sha256(self.path) != self.sha256:
+        if not self.path.is_file() or _sha256_of(self.path) != self.sha256:
             raise WeightsError(f"{self.path}: missing or damaged")
         return self.path
+
+
+def _sha256_of(path: Path) -> str:
+    """Returns a file's SHA-256; weights are large, and read again only if they have changed."""
+    found = path.stat()
+    return _sha256_then(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256_then(path: Path, *_: int) -> str:
+    return sha256(path)
 
 
 def ending_of(weights: Path | str) -> str:

@@ -1,7 +1,7 @@
 """The trainers that were used last, one for each size, kept for the next picture of their kind.
 
-To load the network and to compile the steps takes seconds, and neither depends on the pictures. What
-the network sees of the styles is kept beside, since many photos are painted in the same ones.
+To load the network and to compile the steps takes seconds, and neither depends on the pictures.
+What the network sees of the styles is kept, too, since many photos are painted in the same ones.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def seen_of_styles(trainer: Trainer, pictures: Iterable[np.ndarray]) -> Iterator
         trainer: Whose network; each has a recipe and a size of its own.
         pictures: Float32 [1, H, W, 3] each, 0..255; they are taken one at a time.
     """
-    before, now = _SEEN.get(trainer, {}), {}
+    before = _SEEN.get(trainer, {})
+    now: dict[str, Statistics] = {}
     _SEEN[trainer] = now
     room = MOST_KEPT
     for picture in pictures:

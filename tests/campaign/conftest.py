@@ -44,7 +44,16 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"{sum(_TRIED.values()):6,d} cases in all")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Adds what another process has tried, where several share the work."""
+    _TRIED.update(getattr(node, "workeroutput", {}).get("tried", {}))
+
+
 def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(_TRIED)
+        return
     least = session.config.getoption("least_cases", 0)
     if sum(_TRIED.values()) < least and session.exitstatus == 0:
         print(f"\nonly {sum(_TRIED.values())} cases were tried, fewer than {least}")
