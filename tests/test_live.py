@@ -418,7 +418,7 @@ import numpy as np
 import mnst
 photo = np.random.default_rng(0).integers(0, 256, (500, 600, 3), dtype=np.uint8)
 live = mnst.live(photo, [photo[:256, :256], photo[100:, :300]], size=600, steps=95, progress=False,
-                 backbone="vgg19-lite", precision="bfloat16")
+                 backbone="vgg19-lite", precision="auto")
 live.wait()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(live.memory, live.history[-1].step, 1024 * int(status["VmHWM"].split()[0]))

@@ -337,6 +337,8 @@ print(result.settings["tile"], status["VmHWM"].split()[0])
 def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
     """A process of its own, as high as it ever was. (What `getrusage` says would have this
     process's own peak in it.)"""
+    if precision != devices.resolve_precision("auto") == "float32":
+        pytest.skip("the processor has no bfloat16, and takes many times as long with it")
     sides = 1100, 1300
     load = load_of(precision, VGG19_LITE, style=(256, 256))
     planned = memory_needed(*sides, load, tile)
@@ -356,11 +358,11 @@ def test_memory_is_within_a_quarter_of_the_plan(precision, tile):
 @pytest.mark.parametrize("limit", ["8GB", "2.4GB"])
 def test_memory_of_several_sizes_is_within_a_quarter_of_the_plan(limit):
     photo = np.zeros((1100, 1300, 3), np.uint8)
-    options = {"size": 4096, "backbone": "vgg19-lite", "precision": "bfloat16", "recipe": "fine"}
+    options = {"size": 4096, "backbone": "vgg19-lite", "precision": "auto", "recipe": "fine"}
     plan = mnst.plan(photo, [photo[:256, :256]], memory=limit, **options)
     assert (plan.tile is None) == (limit == "8GB")
     ran = subprocess.run(
-        [sys.executable, "-c", _RUN, "1100", "1300", "bfloat16", limit, "fine"],
+        [sys.executable, "-c", _RUN, "1100", "1300", "auto", limit, "fine"],
         capture_output=True,
         text=True,
         check=True,
