@@ -506,7 +506,10 @@ def get_recipe(recipe: Recipe | str | Mapping[str, Any]) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Mapping):
-        return Recipe.from_dict(recipe)
+        try:
+            return Recipe.from_dict(recipe)
+        except ValueError as error:
+            raise ValueError(f"recipe: {error}") from None
     if not isinstance(recipe, str):
         raise TypeError(f"recipe is {shown(recipe)}: give a Recipe or one's name")
     name, *changes = recipe.split(",")

@@ -16,6 +16,7 @@ from mnst.checks import user_path
 from mnst.errors import one_line
 from mnst.images.downloading import download
 from mnst.painting.digests import digest
+from mnst.painting.scene import read_photo
 
 Photos = list[Any] | Iterator[Any]
 
@@ -77,7 +78,7 @@ class Photo:
         try:
             if isinstance(given, str) and images.is_address(given):
                 given = download(given)
-            return cls(index, given, name, label, _digest(given))
+            return cls(index, given, name, label, _digest(given, name))
         except (OSError, ValueError, TypeError) as error:
             return cls(index, None, name, label, digest("unreadable", name), error)
 
@@ -97,6 +98,16 @@ class Photo:
             raise ValueError(f"{self.name}: has changed while the sweep went on; sweep again")
         return data
 
+    def reading_error(self, size: int) -> Exception | None:
+        """Returns what it can't be read for, after trying; or None."""
+        if self.error is not None:
+            return self.error
+        try:
+            read_photo(self.load(), size=size, name=self.name)
+        except (OSError, ValueError, TypeError) as error:
+            return error
+        return None
+
     def loaded(self) -> Photo:
         """Returns it with its contents, to be sent to where there is no such file."""
         return replace(self, given=self.load())
@@ -112,9 +123,9 @@ def _bytes(path: Any) -> bytes:
         return file.read()
 
 
-def _digest(given: Any) -> str:
+def _digest(given: Any, name: str) -> str:
     if _is_path(given):
         return images.sha256(given)
     if isinstance(given, bytes):
         return hashlib.sha256(given).hexdigest()
-    return digest(*images.load_with_alpha(given, size=None))
+    return digest(*images.load_with_alpha(given, size=None, name=name))

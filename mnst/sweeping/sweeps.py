@@ -37,7 +37,7 @@ from mnst.sweeping.folder import Folder
 from mnst.sweeping.going import Going
 from mnst.sweeping.outcome import Sweep
 from mnst.sweeping.painters import Elsewhere, Here, Painter
-from mnst.sweeping.photos import Photo, photos_of
+from mnst.sweeping.photos import Photo, Photos, photos_of
 from mnst.sweeping.shards import Shard
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def _course(
         raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
     check_kept(options)
     size, given = options["size"], style_list(styles)
+    photos = _with_one_to_read(photos, size)  # before weights are downloaded for them
     sizes = check_style_size(options["style_size"], len(given))
     check_colours(options["colours"], len(given))
     pictures = [
@@ -254,6 +255,19 @@ def _course(
         gammas_read,
         Shared(pictures, settled, known_by),
     )
+
+
+def _with_one_to_read(photos: Photos, size: int) -> Photos:
+    """Returns the photos, of which one can be read; raises what is wrong with the first, if not."""
+    remaining, looked_at = iter(photos), []
+    failed: Exception | None = None
+    for index, given in enumerate(remaining):
+        looked_at.append(given)
+        error = Photo.of(index, given).reading_error(size)
+        if error is None:
+            return photos if isinstance(photos, list) else itertools.chain(looked_at, remaining)
+        failed = failed or error
+    raise failed or ValueError("nothing to run: the iterator of photos has none")
 
 
 def _masks(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,4 +302,5 @@ def _opened(course: Course, painter: Painter) -> Course:
             again = course.photos if course.total else itertools.chain(peeked, photos)
             return replace(course, photos=again, shared=replace(course.shared, options=settled))
         failed = failed or opened
-    raise failed or ValueError("nothing to run: the iterator of photos has none")
+    assert failed is not None
+    raise failed
