@@ -72,9 +72,9 @@ class Recipe:
     Example:
         >>> import mnst
         >>> from mnst.objective import TotalVariation
-        >>> calm = mnst.ARTICLE.replace(steps=300, alpha=0.01, terms=[TotalVariation(weight=1e12)])
-        >>> calm.content.weight, list(calm.objective)
-        (0.01, ['content', 'style', 'total_variation'])
+        >>> calm = mnst.ARTICLE.replace(steps=300, terms=[TotalVariation(weight=1e12)])
+        >>> calm.steps, list(calm.objective)
+        (300, ['content', 'style', 'total_variation'])
     """
 
     name: str
