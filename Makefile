@@ -12,7 +12,7 @@ help:
 	@echo 'make test            run the tests'
 	@echo 'make test-slow       run the tests that take minutes'
 	@echo 'make test-notebooks  run the notebooks, small and brief, and what README and docs have typed'
-	@echo 'make test-browser    drive the crossfader in a real Chromium, where there is one'
+	@echo 'make test-browser    drive the studio, and read the documentation, in a real Chromium, where there is one'
 	@echo 'make test-campaign   attack the package with thousands of odd cases'
 	@echo 'make docs            build the documentation into build/site; any warning is an error'
 	@echo 'make lint            check style and types'
@@ -36,8 +36,8 @@ test: .venv/installed-test
 test-notebooks: .venv/installed-test
 	$(BIN)/python -m pytest -m notebooks tests
 
-test-browser: .venv/installed-test
-	$(BIN)/python -m pytest -m browser tests/test_browser.py
+test-browser: .venv/installed-test .venv/installed-docs
+	$(BIN)/python -m pytest -m browser tests/test_browser.py tests/test_site.py
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow tests

@@ -83,8 +83,14 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Draws the formulas."""
-    return _FORMULA.sub(_drawn, content)
+    """Draws the formulas. A wide table scrolls by the keyboard, too, if it can be reached by it."""
+    return _FORMULA.sub(_drawn, content).replace("<table>", '<table tabindex="0">')
+
+
+def on_post_page(output, page, config):
+    """Names the dialog of the search for those who can't see it, which Material does not."""
+    search = 'data-md-component="search" role="dialog"'
+    return output.replace(search, f'{search} aria-label="Search"')
 
 
 def on_post_build(config):
@@ -132,7 +138,7 @@ def _output(output):
         if encoded := data.get(f"image/{kind}"):
             return "", (kind, base64.b64decode(encoded))
     text = output.get("text") or data.get("text/plain") or ""
-    return (f"```text\n{text.rstrip()}\n```" if text.strip() else ""), None
+    return (f"``` {{.text .printed}}\n{text.rstrip()}\n```" if text.strip() else ""), None
 
 
 def command_line():
@@ -172,7 +178,7 @@ def _drawn(match):
         drawn = re.sub(
             r"<msub>(<mo>&#x02211;</mo>)(.*?)</msub>(?=<)", _below, drawn, flags=re.DOTALL
         )
-        return f'<div class="formula">{drawn}</div>'
+        return f'<div class="formula" tabindex="0">{drawn}</div>'
     return drawn
 
 
