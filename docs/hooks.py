@@ -15,6 +15,7 @@ import posixpath
 import re
 import sys
 import tempfile
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -147,15 +148,18 @@ def command_line():
 
     parser = build_parser()
     commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    helped = {choice.dest: choice.help for choice in commands._choices_actions}
     parts = []
     for name, command in commands.choices.items():
         os.environ["COLUMNS"] = "88"
-        usage = command.format_usage().removeprefix("usage: ").rstrip()
-        parts.append(f"## mnst {name}\n\n{helped[name].capitalize()}.\n\n```text\n{usage}\n```\n")
-        rows = [_row(action) for action in command._actions if action.dest != "help"]
-        if rows:
-            parts.append("| | |\n|---|---|\n" + "\n".join(rows) + "\n")
+        usage = command.format_help().partition("\n\n")[0].removeprefix("usage: ")
+        examples = textwrap.dedent((command.epilog or "").partition("\n")[2])
+        shown = f"```text\n{usage}\n```\n" + (f"\n```text\n{examples}\n```\n" if examples else "")
+        parts.append(f"## mnst {name}\n\n{command.description}\n\n{shown}")
+        for group in command._action_groups:
+            rows = [_row(action) for action in group._group_actions if action.dest != "help"]
+            if rows:
+                title = group.title.capitalize()
+                parts.append(f"| {title} | |\n|---|---|\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
