@@ -1,6 +1,6 @@
 """What MkDocs can't do by itself; `mkdocs.yml` names this file.
 
-- The notebooks become pages, with the outputs that they were kept with.
+- The notebooks become pages, with the outputs that they were kept with, and can be downloaded.
 - README's neighbours, CONTRIBUTING and CHANGELOG, become pages, and links to them lead there.
 - `<!-- the command line -->` becomes a description of every command, from the parser itself.
 - Formulas become MathML, which browsers draw by themselves, and its font lies beside the pages.
@@ -35,10 +35,12 @@ PAGES = {
     **{f"notebooks/{path.name}": f"notebooks/{path.stem}.md" for path in NOTEBOOKS},
 }
 COMMAND_LINE = "<!-- the command line -->"
+AS_IT_WAS_RUN = "*This is a notebook, as it was run.*"
 FONT = "assets/STIXTwoMath.woff2"
 
 _LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?(\))")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
+_DRAWING = re.compile(r'<p><img alt="[^"]*" src="[./]*images/(\w+\.svg)" ?/?></p>')
 _FETCHED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=[\"'](?:https?:)?//[^\"']+"
     r"|<link\b(?=[^>]*\brel=[\"'](?:stylesheet|preconnect|preload|icon)[\"'])"
@@ -53,8 +55,10 @@ def on_files(files, config):
         path = ROOT / source
         if path.suffix == ".ipynb":
             text, pictures = notebook_page(path)
+            text = text.replace(AS_IT_WAS_RUN, f"{AS_IT_WAS_RUN} {_ways_to(path, config)}", 1)
             for name, data in pictures.items():
                 files.append(File.generated(config, f"notebooks/{name}", content=data))
+            files.append(File.generated(config, source, content=path.read_bytes()))
         else:
             text = path.read_text()
         files.append(File.generated(config, page, content=text))
@@ -84,8 +88,16 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Draws the formulas. A wide table scrolls by the keyboard, too, if it can be reached by it."""
-    return _FORMULA.sub(_drawn, content).replace("<table>", '<table tabindex="0">')
+    """Draws the formulas, and puts drawings into the page, so that they are as dark as it is.
+
+    A wide table scrolls by the keyboard, too, if it can be reached by it.
+    """
+
+    def drawing(match):
+        return f'<div class="drawing">{(ROOT / "docs/images" / match[1]).read_text()}</div>'
+
+    content = _DRAWING.sub(drawing, _FORMULA.sub(_drawn, content))
+    return content.replace("<table>", '<table tabindex="0">')
 
 
 def on_post_page(output, page, config):
@@ -127,9 +139,19 @@ def notebook_page(path):
                 told = f"![What this cell shows]({name})"
             if told:
                 parts.append(told)
-    link = f"*This is the notebook `notebooks/{path.name}`, as it was run.*"
     title, _, rest = "\n\n".join(parts).partition("\n")
-    return f"{title}\n\n{link}\n{rest}\n", pictures
+    return f"{title}\n\n{AS_IT_WAS_RUN}\n{rest}\n", pictures
+
+
+def _ways_to(notebook, config):
+    """Returns links to a notebook itself, and to Colab, if it lies where Colab finds it."""
+    # Not as Markdown, whose links to notebooks lead to their pages.
+    ways = f'<a href="{notebook.name}" download>Download it</a>'
+    if repository := config.extra.get("repository"):
+        place = repository.removeprefix("https://github.com/").strip("/")
+        address = f"https://colab.research.google.com/github/{place}/blob/main/notebooks/"
+        ways += f" · [Open it in Colab]({address}{notebook.name})"
+    return ways
 
 
 def _output(output):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -98,6 +99,15 @@ def browse(browser):
     for context in contexts:
         context.close()
     assert not wrong
+
+
+def test_links_lead_somewhere(site):
+    """What MkDocs does not look at: links in HTML, and all that pages are made of."""
+    for page in site.rglob("*.html"):
+        if page.name == "404.html":  # is shown in place of any page
+            continue
+        for link in re.findall(r'<[^>]+\b(?:href|src)="([^"#?:]+)[#?"]', page.read_text()):
+            assert (page.parent / unquote(link)).exists(), f"{page.relative_to(site)}: {link}"
 
 
 @pytest.mark.parametrize("size", SIZES)
