@@ -180,7 +180,7 @@ def command_line():
         for group in command._action_groups:
             rows = [_row(action) for action in group._group_actions if action.dest != "help"]
             if rows:
-                title = group.title.capitalize()
+                title = group.title.removeprefix("positional ").capitalize()
                 parts.append(f"| {title} | |\n|---|---|\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
@@ -198,7 +198,8 @@ def _row(action):
 def _drawn(match):
     tag, _, formula = match.groups()
     drawn = convert(html.unescape(formula).strip(), display="inline" if tag == "span" else "block")
-    drawn = drawn.replace("<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>')
+    for bar in ("&#x02016;", "&#x0007C;"):  # of a norm and of a number's size: as high as letters
+        drawn = drawn.replace(f"<mo>{bar}</mo>", f"<mi>{bar}</mi>")
     if tag == "div":
         # What a sum runs over belongs below it.
         drawn = re.sub(

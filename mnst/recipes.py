@@ -450,7 +450,7 @@ FAST: Recipe = ARTICLE.replace(
     margin=8,
     steps=60,
 )
-"""The article's losses, sooner: L-BFGS, and a small network that VGG19 corrects."""
+"""The article's losses in less time: L-BFGS, and a small network that VGG19 corrects."""
 
 FINE: Recipe = Recipe(
     name="fine",
