@@ -36,7 +36,7 @@ test: .venv/installed-test
 test-notebooks: .venv/installed-test
 	$(BIN)/python -m pytest -m notebooks tests
 
-test-browser: .venv/installed-test .venv/installed-docs
+test-browser: .venv/installed-test
 	$(BIN)/python -m pytest -m browser tests/test_browser.py tests/test_site.py
 
 test-slow: .venv/installed-test
@@ -49,6 +49,9 @@ test-campaign: .venv/installed-test
 .venv/installed-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
+
+# It builds the site and reads it.
+test-browser: .venv/installed-docs
 
 # Not with --quiet: it hides the warnings from --strict, too.
 docs: .venv/installed-docs
