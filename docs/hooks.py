@@ -13,6 +13,7 @@ import html
 import os
 import posixpath
 import re
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -129,7 +130,7 @@ def notebook_page(path):
             continue
         if cell.cell_type == "code":
             shown = re.sub(r"^%.*\n", "", cell.source)
-            parts.append(f"```python\n{shown}\n```")
+            parts.append(f"```python\n{_narrowed(shown)}\n```")
         for place, output in enumerate(cell.get("outputs", ())):
             told, picture = _output(output)
             if picture is not None:
@@ -141,6 +142,13 @@ def notebook_page(path):
                 parts.append(told)
     title, _, rest = "\n\n".join(parts).partition("\n")
     return f"{title}\n\n{AS_IT_WAS_RUN}\n{rest}\n", pictures
+
+
+def _narrowed(code):
+    """Returns code in lines of the width of a page, which is less than a notebook's."""
+    ruff = [sys.executable, "-m", "ruff", "format", "--line-length", "80", "-"]
+    formatted = subprocess.run(ruff, input=code, capture_output=True, text=True, check=True)
+    return formatted.stdout.rstrip()
 
 
 def _ways_to(notebook, config):
