@@ -95,7 +95,7 @@ def on_page_content(content, page, config, files):
     """
 
     def drawing(match):
-        return f'<div class="drawing">{(ROOT / "docs/images" / match[1]).read_text()}</div>'
+        return f'<div class="drawing" tabindex="0">{(ROOT / "docs/images" / match[1]).read_text()}</div>'
 
     content = _DRAWING.sub(drawing, _FORMULA.sub(_drawn, content))
     return content.replace("<table>", '<table tabindex="0">')

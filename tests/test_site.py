@@ -22,9 +22,9 @@ CHROMIUM = os.environ.get("MNST_CHROMIUM") or next(
 MISSING = [name for name in ("mkdocs", "material", "mkdocstrings", "nbformat", "latex2mathml",
                              "ziamath", "fontTools") if find_spec(name) is None]  # fmt: skip
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
-# Each has something that others lack: tables, code, formulas, signatures, a notebook's outputs.
+# Each has something that others lack: code, formulas, signatures, a drawing, a notebook's outputs.
 LOOKED_AT = (
-    "index.html", "mathematics.html", "api/painting.html", "benchmarks.html",
+    "index.html", "mathematics.html", "api/masks.html", "design.html",
     "notebooks/article_figures.html",
 )  # fmt: skip
 
