@@ -95,7 +95,8 @@ def on_page_content(content, page, config, files):
     """
 
     def drawing(match):
-        return f'<div class="drawing" tabindex="0">{(ROOT / "docs/images" / match[1]).read_text()}</div>'
+        drawn = (ROOT / "docs/images" / match[1]).read_text()
+        return f'<div class="drawing" tabindex="0">{drawn}</div>'
 
     content = _DRAWING.sub(drawing, _FORMULA.sub(_drawn, content))
     return content.replace("<table>", '<table tabindex="0">')
