@@ -15,7 +15,7 @@ help:
 	@echo 'make test            run the tests'
 	@echo 'make test-slow       run the tests that take minutes'
 	@echo 'make test-notebooks  run the notebooks, small and brief, and what README and docs have typed'
-	@echo 'make test-browser    drive the crossfader in a real Chromium, where there is one'
+	@echo 'make test-browser    drive the studio, and read the documentation, in a real Chromium, where there is one'
 	@echo 'make test-campaign   attack the package with thousands of odd cases'
 	@echo 'make docs            build the documentation into build/site; any warning is an error'
 	@echo 'make lint            check style and types'
@@ -41,7 +41,7 @@ test-notebooks: .venv/installed-test
 
 # One at a time: what it waits for comes from a painter that has the machine for itself.
 test-browser: .venv/installed-test
-	$(BIN)/python -m pytest -m browser tests/test_browser.py
+	$(BIN)/python -m pytest -m browser tests/test_browser.py tests/test_site.py
 
 test-slow: .venv/installed-test
 	$(PYTEST) -m slow tests
@@ -53,6 +53,9 @@ test-campaign: .venv/installed-test
 .venv/installed-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
+
+# It builds the site and reads it.
+test-browser: .venv/installed-docs
 
 # Not with --quiet: it hides the warnings from --strict, too.
 docs: .venv/installed-docs

@@ -1,6 +1,6 @@
 """What MkDocs can't do by itself; `mkdocs.yml` names this file.
 
-- The notebooks become pages, with the outputs that they were kept with.
+- The notebooks become pages, with the outputs that they were kept with, and can be downloaded.
 - README's neighbours, CONTRIBUTING and CHANGELOG, become pages, and links to them lead there.
 - `<!-- the command line -->` becomes a description of every command, from the parser itself.
 - Formulas become MathML, which browsers draw by themselves, and its font lies beside the pages.
@@ -13,8 +13,10 @@ import html
 import os
 import posixpath
 import re
+import subprocess
 import sys
 import tempfile
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,10 +36,12 @@ PAGES = {
     **{f"notebooks/{path.name}": f"notebooks/{path.stem}.md" for path in NOTEBOOKS},
 }
 COMMAND_LINE = "<!-- the command line -->"
+AS_IT_WAS_RUN = "*This is a notebook, as it was run.*"
 FONT = "assets/STIXTwoMath.woff2"
 
 _LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?(\))")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
+_DRAWING = re.compile(r'<p><img alt="[^"]*" src="[./]*images/(\w+\.svg)" ?/?></p>')
 _FETCHED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=[\"'](?:https?:)?//[^\"']+"
     r"|<link\b(?=[^>]*\brel=[\"'](?:stylesheet|preconnect|preload|icon)[\"'])"
@@ -52,8 +56,10 @@ def on_files(files, config):
         path = ROOT / source
         if path.suffix == ".ipynb":
             text, pictures = notebook_page(path)
+            text = text.replace(AS_IT_WAS_RUN, f"{AS_IT_WAS_RUN} {_ways_to(path, config)}", 1)
             for name, data in pictures.items():
                 files.append(File.generated(config, f"notebooks/{name}", content=data))
+            files.append(File.generated(config, source, content=path.read_bytes()))
         else:
             text = path.read_text()
         files.append(File.generated(config, page, content=text))
@@ -83,8 +89,23 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Draws the formulas."""
-    return _FORMULA.sub(_drawn, content)
+    """Draws the formulas, and puts drawings into the page, so that they are as dark as it is.
+
+    A wide table scrolls by the keyboard, too, if it can be reached by it.
+    """
+
+    def drawing(match):
+        drawn = (ROOT / "docs/images" / match[1]).read_text()
+        return f'<div class="drawing" tabindex="0">{drawn}</div>'
+
+    content = _DRAWING.sub(drawing, _FORMULA.sub(_drawn, content))
+    return content.replace("<table>", '<table tabindex="0">')
+
+
+def on_post_page(output, page, config):
+    """Names the dialog of the search for those who can't see it, which Material does not."""
+    search = 'data-md-component="search" role="dialog"'
+    return output.replace(search, f'{search} aria-label="Search"')
 
 
 def on_post_build(config):
@@ -110,7 +131,7 @@ def notebook_page(path):
             continue
         if cell.cell_type == "code":
             shown = re.sub(r"^%.*\n", "", cell.source)
-            parts.append(f"```python\n{shown}\n```")
+            parts.append(f"```python\n{_narrowed(shown)}\n```")
         for place, output in enumerate(cell.get("outputs", ())):
             told, picture = _output(output)
             if picture is not None:
@@ -120,9 +141,26 @@ def notebook_page(path):
                 told = f"![What this cell shows]({name})"
             if told:
                 parts.append(told)
-    link = f"*This is the notebook `notebooks/{path.name}`, as it was run.*"
     title, _, rest = "\n\n".join(parts).partition("\n")
-    return f"{title}\n\n{link}\n{rest}\n", pictures
+    return f"{title}\n\n{AS_IT_WAS_RUN}\n{rest}\n", pictures
+
+
+def _narrowed(code):
+    """Returns code in lines of the width of a page, which is less than a notebook's."""
+    ruff = [sys.executable, "-m", "ruff", "format", "--line-length", "80", "-"]
+    formatted = subprocess.run(ruff, input=code, capture_output=True, text=True, check=True)
+    return formatted.stdout.rstrip()
+
+
+def _ways_to(notebook, config):
+    """Returns links to a notebook itself, and to Colab, if it lies where Colab finds it."""
+    # Not as Markdown, whose links to notebooks lead to their pages.
+    ways = f'<a href="{notebook.name}" download>Download it</a>'
+    if repository := config.extra.get("repository"):
+        place = repository.removeprefix("https://github.com/").strip("/")
+        address = f"https://colab.research.google.com/github/{place}/blob/main/notebooks/"
+        ways += f" · [Open it in Colab]({address}{notebook.name})"
+    return ways
 
 
 def _output(output):
@@ -132,7 +170,7 @@ def _output(output):
         if encoded := data.get(f"image/{kind}"):
             return "", (kind, base64.b64decode(encoded))
     text = output.get("text") or data.get("text/plain") or ""
-    return (f"```text\n{text.rstrip()}\n```" if text.strip() else ""), None
+    return (f"``` {{.text .printed}}\n{text.rstrip()}\n```" if text.strip() else ""), None
 
 
 def command_line():
@@ -141,15 +179,18 @@ def command_line():
 
     parser = build_parser()
     commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    helped = {choice.dest: choice.help for choice in commands._choices_actions}
     parts = []
     for name, command in commands.choices.items():
         os.environ["COLUMNS"] = "88"
-        usage = command.format_usage().removeprefix("usage: ").rstrip()
-        parts.append(f"## mnst {name}\n\n{helped[name].capitalize()}.\n\n```text\n{usage}\n```\n")
-        rows = [_row(action) for action in command._actions if action.dest != "help"]
-        if rows:
-            parts.append("| | |\n|---|---|\n" + "\n".join(rows) + "\n")
+        usage = command.format_help().partition("\n\n")[0].removeprefix("usage: ")
+        examples = textwrap.dedent((command.epilog or "").partition("\n")[2])
+        shown = f"```text\n{usage}\n```\n" + (f"\n```text\n{examples}\n```\n" if examples else "")
+        parts.append(f"## mnst {name}\n\n{command.description}\n\n{shown}")
+        for group in command._action_groups:
+            rows = [_row(action) for action in group._group_actions if action.dest != "help"]
+            if rows:
+                title = group.title.removeprefix("positional ").capitalize()
+                parts.append(f"| {title} | |\n|---|---|\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
@@ -166,13 +207,14 @@ def _row(action):
 def _drawn(match):
     tag, _, formula = match.groups()
     drawn = convert(html.unescape(formula).strip(), display="inline" if tag == "span" else "block")
-    drawn = drawn.replace("<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>')
+    for bar in ("&#x02016;", "&#x0007C;"):  # of a norm and of a number's size: as high as letters
+        drawn = drawn.replace(f"<mo>{bar}</mo>", f"<mi>{bar}</mi>")
     if tag == "div":
         # What a sum runs over belongs below it.
         drawn = re.sub(
             r"<msub>(<mo>&#x02211;</mo>)(.*?)</msub>(?=<)", _below, drawn, flags=re.DOTALL
         )
-        return f'<div class="formula">{drawn}</div>'
+        return f'<div class="formula" tabindex="0">{drawn}</div>'
     return drawn
 
 

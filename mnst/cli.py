@@ -191,6 +191,55 @@ _READ: dict[str, dict[str, Any]] = {
     "visitors": {"type": int, "metavar": "N"},
     "host": {"metavar": "ADDRESS"},
 }
+# What most people never need is shown last.
+_FOR_EXPERTS = "options for experts"
+_OF_EXPERTS = (
+    "backbone",
+    "weights",
+    "precision",
+    "memory",
+    "localize",
+    "init",
+    "seed",
+    "log_dir",
+    "checkpoint",
+    "file_names",
+    "alpha_beta",
+    "shard",
+    "collect",
+    "steps_between",
+    "resume",
+    "model",
+    "tiles",
+    "host",
+    "visitors",
+)
+_EXAMPLES = {
+    "stylize": (
+        "mnst stylize photo.jpg graffiti.jpg ink.jpg --gamma 0.4 -o out.png",
+        "mnst stylize photo.jpg graffiti.jpg --recipe draft --strength 0.4 -o draft.png",
+        "mnst stylize photo.jpg ink.jpg --keep person --colours photo -o out.png",
+        "mnst stylize photos/*.jpg --styles graffiti.jpg ink.jpg -o painted",
+    ),
+    "crossfade": (
+        "mnst crossfade photo.jpg graffiti.jpg ink.jpg --sigma auto -o fade.gif",
+        "mnst crossfade photo.jpg graffiti.jpg ink.jpg --path 0 1 0 --frames 48 -o fade.webp",
+    ),
+    "live": (
+        "mnst live photo.jpg graffiti.jpg ink.jpg --sigma auto -o fade.webp",
+        "mnst live photo.jpg graffiti.jpg ink.jpg --save learnt.npz -o fade.gif",
+    ),
+    "sweep": (
+        "mnst sweep photo.jpg graffiti.jpg ink.jpg --gamma 0,0.5,1 --folder runs",
+        "mnst sweep photos/ graffiti.jpg ink.jpg --gamma 0.4 --folder painted",
+    ),
+    "segment": (
+        "mnst segment photo.jpg -o found.png",
+        "mnst segment photo.jpg --keep person -o mask.png",
+    ),
+    "app": ("mnst app", "mnst app --port 8000 --no-browser"),
+    "demo": ("mnst demo", "mnst demo pictures --gamma 0.3 --recipe draft"),
+}
 # What only Python can give.
 _NOT_ON_THE_COMMAND_LINE = ("callback", "executor", "preview", "style_masks", "widths")
 
@@ -215,6 +264,15 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(others)}{meant}")
         return known, others
 
+    def format_help(self) -> str:
+        """Has only what is needed in the first line: all else is listed below it."""
+        if self.usage is None:
+            needed = [each for each in self._actions if each.required or not each.option_strings]
+            line = self._get_formatter()
+            line.add_usage(None, needed, [], prefix="")
+            self.usage = f"{line.format_help().strip()} [options]"
+        return super().format_help()
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             raise argparse.ArgumentError(
@@ -231,18 +289,15 @@ class _OutputError(Exception):
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
     parser = _Parser(
-        prog="mnst", description="Mixed neural style transfer: a photo, painted in several styles."
+        prog="mnst",
+        usage="mnst [-h] [--version] COMMAND ...",
+        description="Mixed neural style transfer: a photo, painted in several styles.",
+        epilog="mnst COMMAND --help says what a command takes, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"mnst {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for_all = _Parser(add_help=False)
-    for_all.add_argument(
-        "--traceback", action="store_true", help="if it fails, show where in the program, too"
-    )
+    everyday = _Commands(parser, "everyday commands")
 
-    command = commands.add_parser(
-        "stylize", parents=[for_all], help="paint a photo in one or more styles"
-    )
+    command = everyday.add("stylize", "paint a photo in one or more styles", _stylize)
     command.add_argument("photo", help="the content image: a path or an http(s) address")
     command.add_argument("styles", nargs="*", metavar="style", help="style images, one or more")
     command.add_argument(
@@ -261,18 +316,25 @@ def build_parser() -> argparse.ArgumentParser:
         help="a picture that mnst painted: take its options, but for those that are given",
     )
     _add_options(command, stylize)
-    command.set_defaults(run=_stylize)
 
-    command = commands.add_parser(
-        "calibrate", parents=[for_all], help="find the sigma that makes gamma linear"
+    command = everyday.add("crossfade", "animate the way from style to style", _crossfade)
+    _add_pictures(command)
+    _add_output(command, "where to write the animation: .gif, .webp, .mp4")
+    _add_options(command, crossfade)
+
+    command = everyday.add(
+        "live", "learn a photo and its styles, and animate the way between", _live
     )
     _add_pictures(command)
-    _add_options(command, calibrate)
-    command.set_defaults(run=_calibrate)
-
-    command = commands.add_parser(
-        "sweep", parents=[for_all], help="paint many photos, or for many gammas"
+    _add_output(command, "where to write the animation: .gif, .webp, .mp4")
+    command.add_argument(
+        "--save", metavar="FILE", help="keep what was learnt, to be opened and to go on: .npz"
     )
+    _add_options(command, live)
+    _add_options(command, Live.crossfade, only=("frames", "strength"))
+    _add_options(command, crossfade, only=("path",))
+
+    command = everyday.add("sweep", "paint many photos, or for many gammas", _sweep)
     _add_pictures(command, "the content image; a folder of them; or a pattern: 'photos/*.jpg'")
     _add_options(
         command,
@@ -285,40 +347,8 @@ def build_parser() -> argparse.ArgumentParser:
         },
         folder={"required": True},
     )
-    command.set_defaults(run=_sweep)
 
-    command = commands.add_parser(
-        "crossfade", parents=[for_all], help="animate the way from style to style"
-    )
-    _add_pictures(command)
-    _add_output(command, "where to write the animation: .gif, .webp, .mp4")
-    _add_options(command, crossfade)
-    command.set_defaults(run=_crossfade)
-
-    command = commands.add_parser(
-        "live", parents=[for_all], help="learn a photo and its styles, and animate the way between"
-    )
-    _add_pictures(command)
-    _add_output(command, "where to write the animation: .gif, .webp, .mp4")
-    command.add_argument(
-        "--save", metavar="FILE", help="keep what was learnt, to be opened and to go on: .npz"
-    )
-    _add_options(command, live)
-    _add_options(command, Live.crossfade, only=("frames", "strength"))
-    _add_options(command, crossfade, only=("path",))
-    command.set_defaults(run=_live)
-
-    command = commands.add_parser(
-        "plan", parents=[for_all], help="say what painting a photo would take"
-    )
-    command.add_argument("photo", help="the content image: a path or an http(s) address")
-    command.add_argument("styles", nargs="*", metavar="style", help="style images, if they matter")
-    _add_options(command, plan)
-    command.set_defaults(run=_plan)
-
-    command = commands.add_parser(
-        "segment", parents=[for_all], help="find people in a photo, and make masks"
-    )
+    command = everyday.add("segment", "find people in a photo, and make masks", _segment)
     command.add_argument("photo", help="a path or an http(s) address")
     command.add_argument(
         "--keep", type=_classes, metavar="CLASS,..", help="write a mask that keeps these classes"
@@ -326,24 +356,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(command, "where to write the mask, or without --keep an overlay", required=False)
     _add_options(command, segment)
     _add_options(command, Segmentation.mask)
-    command.set_defaults(run=_segment)
 
-    command = commands.add_parser(
-        "figures", parents=[for_all], help="draw the article's or the paper's figures"
-    )
-    command.add_argument(
-        "source",
-        choices=("article", "paper", "localized"),
-        help="article; paper, for its figures 2 to 6; or localized, for its 7 to 9",
-    )
-    command.add_argument("photo", nargs="?", help="the content image; Grace Hopper, if not given")
-    command.add_argument("styles", nargs="*", metavar="style", help="two style images")
-    _add_options(command, figures.article, only=("folder", "size", "recipe", "steps", "progress"))
-    command.set_defaults(run=_figures, folder="figures")
+    command = everyday.add("app", "open the studio, to play with, on a web page", _app)
+    _add_options(command, serve)
 
-    command = commands.add_parser(
-        "demo", parents=[for_all], help="paint a photo that is at hand in two styles"
-    )
+    command = everyday.add("demo", "paint a photo that is at hand in two styles", _demo)
     command.add_argument("folder", nargs="?", default="demo", help="where to (default: demo)")
     of_demo = (
         "gamma",
@@ -356,24 +373,79 @@ def build_parser() -> argparse.ArgumentParser:
         "progress",
     )
     _add_options(command, stylize, only=of_demo)
-    command.set_defaults(run=_demo)
 
-    command = commands.add_parser(
-        "distill", parents=[for_all], help="train a small network of your own like VGG19"
+    others = _Commands(parser, "commands for research, and about this machine", everyday)
+
+    command = others.add("calibrate", "find the sigma that balances the crossfader", _calibrate)
+    _add_pictures(command)
+    _add_options(command, calibrate)
+
+    command = others.add("figures", "draw the article's or the paper's figures", _figures)
+    command.add_argument(
+        "source",
+        choices=("article", "paper", "localized"),
+        help="article; paper, for its figures 2 to 6; or localized, for its 7 to 9",
     )
+    command.add_argument("photo", nargs="?", help="the content image; Grace Hopper, if not given")
+    command.add_argument("styles", nargs="*", metavar="style", help="two style images")
+    _add_options(command, figures.article, only=("folder", "size", "recipe", "steps", "progress"))
+    command.set_defaults(folder="figures")
+
+    command = others.add("distill", "train a small network of your own like VGG19", _distill)
     command.add_argument("sources", nargs="+", metavar="folder", help="pictures to learn from")
     _add_options(command, distill, folder={"required": True})
-    command.set_defaults(run=_distill)
 
-    command = commands.add_parser(
-        "app", parents=[for_all], help="open the studio, to play with, on a web page"
-    )
-    _add_options(command, serve)
-    command.set_defaults(run=_app)
+    command = others.add("plan", "say what painting a photo would take", _plan)
+    command.add_argument("photo", help="the content image: a path or an http(s) address")
+    command.add_argument("styles", nargs="*", metavar="style", help="style images, if they matter")
+    _add_options(command, plan)
 
-    command = commands.add_parser("info", parents=[for_all], help="say what mnst runs on here")
-    command.set_defaults(run=_info)
+    others.add("info", "say what mnst runs on here", _info)
     return parser
+
+
+class _Commands:
+    """Commands that the help lists together.
+
+    Args:
+        parser: Whose commands.
+        title: What the help says above them.
+        before: Those that it lists before.
+    """
+
+    def __init__(
+        self, parser: argparse.ArgumentParser, title: str, before: _Commands | None = None
+    ) -> None:
+        self.all: Any
+        if before is not None:
+            self.all = before.all
+        else:  # left out of the help, which lists all commands in one: it has a group for each kind
+            self.all = parser.add_subparsers(
+                prog="mnst",
+                metavar="COMMAND",
+                required=True,
+                parser_class=_Parser,
+                help=argparse.SUPPRESS,
+            )
+        self._listed = parser.add_argument_group(title)
+
+    def add(self, name: str, does: str, run: Callable[..., int]) -> argparse.ArgumentParser:
+        """Adds a command, which `run` is called for, with what every command has."""
+        examples = _EXAMPLES.get(name)
+        command: argparse.ArgumentParser = self.all.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=examples and "examples:\n  " + "\n  ".join(examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._listed._group_actions.append(self.all._choices_actions[-1])
+        expert = command.add_argument_group(_FOR_EXPERTS)
+        expert.add_argument(
+            "--traceback", action="store_true", help="if it fails, show where in the program, too"
+        )
+        command.set_defaults(run=run)
+        return command
 
 
 def _add_pictures(
@@ -396,6 +468,7 @@ def _add_options(
 ) -> None:
     """Adds the keywords of a function as options, with the first sentence that it says of each."""
     said = described(function.__doc__)
+    expert = next(group for group in command._action_groups if group.title == _FOR_EXPERTS)
     for name, parameter in inspect.signature(function).parameters.items():
         left_out = name in _NOT_ON_THE_COMMAND_LINE or (only is not None and name not in only)
         if parameter.kind is not parameter.KEYWORD_ONLY or left_out:
@@ -407,7 +480,8 @@ def _add_options(
             option["help"] += f" (default: {default})"
         # Only what was given is passed on, so that defaults have one home.
         option["default"] = argparse.SUPPRESS
-        command.add_argument(f"--{name.replace('_', '-')}", **option)
+        group = expert if name in _OF_EXPERTS else command
+        group.add_argument(f"--{name.replace('_', '-')}", **option)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -72,9 +72,9 @@ class Recipe:
     Example:
         >>> import mnst
         >>> from mnst.objective import TotalVariation
-        >>> calm = mnst.ARTICLE.replace(steps=300, alpha=0.01, terms=[TotalVariation(weight=1e12)])
-        >>> calm.content.weight, list(calm.objective)
-        (0.01, ['content', 'style', 'total_variation'])
+        >>> calm = mnst.ARTICLE.replace(steps=300, terms=[TotalVariation(weight=1e12)])
+        >>> calm.steps, list(calm.objective)
+        (300, ['content', 'style', 'total_variation'])
     """
 
     name: str
@@ -450,7 +450,7 @@ FAST: Recipe = ARTICLE.replace(
     margin=8,
     steps=60,
 )
-"""The article's losses, sooner: L-BFGS, and a small network that VGG19 corrects."""
+"""The article's losses in less time: L-BFGS, and a small network that VGG19 corrects."""
 
 FINE: Recipe = Recipe(
     name="fine",

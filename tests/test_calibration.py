@@ -112,9 +112,11 @@ class Law:
     def closed_form_sigma(self):
         return closed_form_sigma(self.start_losses, self.style_distances)
 
+    def improved(self, sigma):
+        return self.bias * (np.array(sigma) / sum(sigma)) ** self.power
+
     def run(self, *, sigma, **_):
-        share = np.array(sigma) / sum(sigma)
-        improved = tuple((self.bias * share**self.power).tolist())
+        improved = tuple(self.improved(sigma).tolist())
         return mnst.Result(
             image=np.zeros((1, 1, 3), np.uint8),
             history=(
@@ -153,6 +155,21 @@ def test_refinement_meets_the_tolerance_whatever_the_law(calibrated, method, pow
     final = Law(power, bias).run(sigma=calibration.sigma).relative_improvement
     assert imbalance(final) <= 0.01
     assert calibration.sigma[0] == 1
+
+
+class Mean(Law):
+    """Stands for runs that reach the mean of the styles, whose losses differ by a bias."""
+
+    def improved(self, sigma):
+        return self.bias * predicted_improvement(sigma, self.start_losses, self.style_distances)
+
+
+@pytest.mark.parametrize("method", ["closed-form", "pilot"])
+@pytest.mark.parametrize("bias", [[1, 1.1], [1, 1.1, 0.95], [1, 1.1, 0.95, 1, 1.05, 0.9]])
+def test_the_first_correction_is_about_right_for_any_number_of_styles(calibrated, method, bias):
+    calibration = calibrated(Mean(2.0, bias), method=method, refine=2, tolerance=1e-9)
+    first, second = calibration.runs[:2]
+    assert second.imbalance < 0.15 * first.imbalance
 
 
 def test_refinement_that_runs_out_of_runs_says_so_and_keeps_the_best(calibrated):

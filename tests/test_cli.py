@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 import mnst
-from mnst.cli import main
+from mnst.cli import build_parser, main
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -171,7 +171,7 @@ def test_weights_that_the_variable_names_but_are_missing(refused, pictures, monk
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["paint"], "invalid choice: 'paint': give one of stylize, calibrate"),
+        (["paint"], "invalid choice: 'paint': give one of stylize, crossfade"),
         (["stylise"], "invalid choice: 'stylise': .*; did you mean 'stylize'\\?"),
         (["figures", "papers"], "invalid choice: 'papers': .*; did you mean 'paper'\\?"),
         (
@@ -652,6 +652,28 @@ def test_without_a_command_it_shows_what_there_is(capsys):
     assert shown.err == ""
     assert re.match(r"usage: mnst .*\n", shown.out)
     assert re.search(r"^ +stylize +paint a photo", shown.out, re.MULTILINE)
+
+
+def test_help_lists_every_command_once_and_everyday_ones_first(capsys):
+    main([])
+    everyday, _, others = capsys.readouterr().out.partition("commands for research")
+    commands = build_parser()._actions[-1].choices
+    listed = [re.findall(r"^ {2}(\w+) {2,}\S", part, re.MULTILINE) for part in (everyday, others)]
+    assert "stylize" in listed[0]
+    assert "distill" in listed[1]
+    assert listed[0] + listed[1] == [*commands]
+
+
+def test_examples_in_the_help_are_right(capsys):
+    shown = []
+    for command in ("stylize", "crossfade", "live", "sweep", "segment", "app", "demo"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        _, _, examples = capsys.readouterr().out.partition("examples:\n")
+        shown += examples.splitlines()
+        assert re.match(f"  mnst {command}\\b", examples)
+    for line in shown:
+        build_parser().parse_args(shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in ("stylize", "distill", "figures"))])

@@ -1,7 +1,7 @@
 """Colours of pictures: as greys, with colours of another, and in the palette of another.
 
 Pure functions on arrays [..., H, W, 3], RGB, 0..255. The first way is the luminance transfer of
-Gatys et al. 2017, "Preserving color in neural artistic style transfer" (arXiv 1606.05897), the
+Gatys et al. 2016, "Preserving color in neural artistic style transfer" (arXiv 1606.05897), the
 second its colour matching.
 """
 

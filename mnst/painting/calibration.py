@@ -1,4 +1,4 @@
-"""sigma, the calibration that makes the crossfader linear: known beforehand, and checked by runs.
+"""sigma, the calibration that balances the crossfader: known beforehand, and checked by runs.
 
 The article calibrates by a pilot run without sigma (`method="pilot"`). The closed form of
 `mixing.closed_form_sigma` needs none. Either can be refined by runs that measure what it missed.
@@ -6,7 +6,6 @@ The article calibrates by a pilot run without sigma (`method="pilot"`). The clos
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -27,9 +26,8 @@ if TYPE_CHECKING:
 
 Method = Literal["closed-form", "pilot"]
 
-# d log RI_k / d log sigma_k, both relative to their mean over the styles: 2 in the closed form.
-_SLOPE = 2.0
-_SLOPE_LIMITS = (0.5, 8.0)
+# What was measured of a slope counts as far as it is this many times the closed form's.
+_SLOPE_LIMITS = (0.25, 4.0)
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def calibrate(
         method: How the first guess is made, "closed-form" or "pilot". "closed-form" computes sigma
             from the start losses and the styles' Gram matrices, without a run. "pilot" is the
             article's procedure: a run with equal shares and without sigma, then
-            sigma_k = sqrt(RI_1 / RI_k).
+            sigma_k = sqrt(RI_1 / RI_k), and for K styles the power (K - 1) / 2 of that ratio.
         refine: At most so many runs check and correct sigma. Each runs with equal shares, measures
             log RI, and corrects by the secant rule until the styles' imbalance,
             log(largest RI / smallest RI), is within the tolerance.
@@ -218,7 +216,9 @@ def calibrate(
     try:
         if method == "pilot":
             improved = measure(guess).relative_improvement
-            guess = tuple(math.sqrt(improved[0] / value) for value in improved)
+            # For two styles the square root, as in the article.
+            exponent = 1 / _slope(len(improved))
+            guess = tuple((improved[0] / value) ** exponent for value in improved)
         _refine(guess, measure, runs, refine, tolerance)
     except _EndedError:
         completed = False
@@ -239,6 +239,15 @@ def calibrate(
 def imbalance(relative_improvement: Sequence[float]) -> float:
     """Returns log(largest RI / smallest RI): |log(RI_1 / RI_2)| for two styles."""
     return float(np.ptp(np.log(relative_improvement)))
+
+
+def _slope(styles: int) -> float:
+    """Returns d log RI_k / d log sigma_k, both relative to their mean over the styles.
+
+    It is that of the closed form for styles that are equally far from each other: at equal shares
+    L_k is D (1 - 1/K) / 2, and falls by D for each unit of style k's share.
+    """
+    return 2 / (styles - 1)
 
 
 class _EndedError(Exception):
@@ -267,12 +276,15 @@ def _refine(
 def _secant_step(run: CalibrationRun, before: CalibrationRun | None) -> tuple[float, ...]:
     """Takes a secant step on log RI_k over log sigma_k, each relative to the styles' mean."""
     s, improved = _centred(run.sigma), _centred(run.relative_improvement)
-    slope = np.full(len(s), _SLOPE)
+    expected = _slope(len(s))
+    slope = np.full(len(s), expected)
     if before is not None:
         moved = s - _centred(before.sigma)
         gained = improved - _centred(before.relative_improvement)
         known = np.abs(moved) > 1e-6
-        slope[known] = np.clip(gained[known] / moved[known], *_SLOPE_LIMITS)
+        least, most = _SLOPE_LIMITS
+        measured = gained[known] / moved[known]
+        slope[known] = np.clip(measured, least * expected, most * expected)
     corrected = np.exp(s - improved / slope)
     return tuple((corrected / corrected[0]).tolist())
 
