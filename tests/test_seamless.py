@@ -164,10 +164,11 @@ def test_a_photo_with_other_borders_gets_none(strength):
         mnst.stylize(photo, STYLES[0], strength=strength, seamless=each, **options).image
         for each in (True, False)
     )
-    seam, largest = steps(seamless, 1)
-    assert seam <= largest
-    seam, largest = steps(bounded, 1)
-    assert seam > largest
+    with_seam, without = (
+        seam / largest for seam, largest in (steps(bounded, 1), steps(seamless, 1))
+    )
+    # Any of 96 columns may happen to be the one with the largest step.
+    assert without < 1.2 < with_seam
 
 
 @pytest.mark.slow

@@ -166,8 +166,8 @@ def test_a_killed_sweep_goes_on_where_it_was(photo, styles, options, tmp_path):
     assert process.wait() == -signal.SIGKILL  # it had not ended by itself
     kept = len(list(folder.glob("*-gamma*.json")))
     assert kept >= 4
-    whole = mnst.sweep(photo, styles, gamma=gammas, **options)
-    resumed = mnst.sweep(paths[0], styles, gamma=gammas, folder=folder, **options)
+    whole = mnst.sweep(paths[0], paths[1:], gamma=gammas, **options)
+    resumed = mnst.sweep(paths[0], paths[1:], gamma=gammas, folder=folder, **options)
     assert sum(run.found for run in resumed) == kept
     assert same(whole, resumed)
 
