@@ -549,7 +549,7 @@ def test_a_process_that_is_killed_again_and_again_ends_with_the_same_file(
     mnst.save_image(tmp_path / "style.png", STYLES[0])
     assert paints(tmp_path, "whole.png").wait(300) == 0
     path, moments, steps = tmp_path / "run.npz", random.Random(17), []
-    for _ in range(4):
+    for _ in range(2):
         written = path.stat().st_mtime_ns if path.exists() else 0
         with paints(tmp_path, "parts.png", "--checkpoint", path) as process:
             while not path.exists() or path.stat().st_mtime_ns == written:

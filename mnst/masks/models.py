@@ -45,7 +45,7 @@ class SegmentationModel:
 
     Attributes:
         address: A TensorFlow Hub handle, another http(s) address, or one on Hugging Face or Kaggle,
-            hf://.. or kaggle://.., of a SavedModel or a `.tflite` file; or the path of a
+            `hf://...` or `kaggle://...`, of a SavedModel or a `.tflite` file; or the path of a
             SavedModel's folder, of its `.tar.gz`, or of a `.tflite` file.
         names: The names of its labels 0, 1, ..; none, if they aren't known.
         size: The side of its square input, in pixels; None is what the file says.

@@ -99,8 +99,8 @@ def vgg_layers(
             nearly the same outputs as VGG19; "auto", which is VGG19 where it can be had; or a
             `Backbone`.
         weights: Path of the network's weights without its top, in either of Keras' formats, or of
-            a student's, as `mnst.distill` writes them; or their address, hf://.. or kaggle://..
-            None looks where `VGG.find_weights` says.
+            a student's, as `mnst.distill` writes them; or their address, `hf://...` or
+            `kaggle://...`. None looks where `VGG.find_weights` says.
         dtype: What the convolutions compute in. The outputs have it too.
 
     Returns:
