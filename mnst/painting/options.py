@@ -56,7 +56,8 @@ class NetworkOptions(TypedDict, total=False):
             own, such as a Keras model. "auto" is VGG19, and the small vgg19-lite where VGG19's
             weights can't be had.
         weights: Path of the backbone's weights, or their address, `hf://...` or `kaggle://...`.
-            Without it what the variable MNST_VGG19_WEIGHTS names is taken, or Keras' cache, or a download.
+            Without it what the variable MNST_VGG19_WEIGHTS names is taken, or Keras' cache, or a
+            download.
         precision: What the network computes in: "float32", "bfloat16", or "auto", which is
             bfloat16 where the hardware multiplies it faster. Losses are float32 always.
         memory: What the run may take: bytes, or a text such as "8GB". A picture that takes more is
