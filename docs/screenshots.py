@@ -63,19 +63,21 @@ def press(page: Page, name: str) -> None:
 
 def visit(browser: Browser, address: str) -> None:
     """Does what there is a picture of."""
+    phone = opened(browser, address, PHONE, "light")
+    phone.locator(".samples .card").nth(1).wait_for()
+    taken(phone, "phone_empty")
     desktop = opened(browser, address, DESKTOP, "light")
-    desktop.locator(".samples .card").nth(1).wait_for()
-    taken(desktop, "empty")
     desktop.locator(".samples .card", has_text=re.compile("coffee", re.I)).click()
     desktop.get_by_role("slider", name="Mix", exact=True).fill("30")
     desktop.get_by_text("as sharp as it gets").wait_for()
     taken(desktop, "preview")
     desktop.locator(".paint").click()
+    desktop.wait_for_timeout(5000)  # until there is something to be seen of it
+    taken(desktop, "painting")
     painting = desktop.locator(".strip .painting").nth(1)
     painting.wait_for()
     press(desktop, "Compare with the photo")
     taken(desktop, "compared")
-    phone = opened(browser, address, PHONE, "light")
     phone.locator(".strip .painting").nth(1).wait_for()
     taken(phone, "phone")
     dark = opened(browser, address, PHONE, "dark")

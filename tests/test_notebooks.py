@@ -23,7 +23,7 @@ def run(monkeypatch, tmp_path):
         notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
         # Its own kernel is the one of this environment, whatever else is installed.
         client = NotebookClient(
-            notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+            notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
         )
         client.execute()
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
