@@ -392,10 +392,11 @@ def test_controls_say_what_they_do(laid):
         return difference(pixels(page), photo)
 
     until(lambda: far(100) > 1.2 * far(0), PATIENCE)  # which the preview has to learn
+    changes(page, lambda: slide(page, "Strength", 100))
     changes(page, lambda: page.get_by_role("switch", name="Keep the photo's own colours").check())
     said = page.get_by_role("slider", name="Strokes")
     said.fill("50")
-    assert said.get_attribute("aria-valuetext") == "100 % from finer to broader"
+    assert said.get_attribute("aria-valuetext") == "50 % from finer to broader"
 
 
 @pytest.mark.deeplab
