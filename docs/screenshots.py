@@ -1,7 +1,7 @@
 """Takes the pictures of the studio in docs/studio.md: `python docs/screenshots.py`.
 
 It serves the studio from an empty folder, and is a visitor who mixes, paints and compares, in a
-Chromium (MNST_CHROMIUM names one that isn't on the path). With VGG19 that takes some minutes.
+Chromium (MNST_CHROMIUM names one that isn't on the path). With VGG19 that takes ten minutes.
 """
 
 import os
@@ -35,9 +35,11 @@ def served() -> Iterator[str]:
         )
         assert server.stderr is not None
         said = next(line for line in server.stderr if "Ctrl-C" in line)
-        yield said.split()[0]
-        server.terminate()
-        server.wait()
+        try:
+            yield said.split()[0]
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def opened(browser: Browser, address: str, size: dict[str, int], scheme: str) -> Page:
@@ -64,12 +66,13 @@ def press(page: Page, name: str) -> None:
 def visit(browser: Browser, address: str) -> None:
     """Does what there is a picture of."""
     phone = opened(browser, address, PHONE, "light")
-    phone.locator(".samples .card").nth(1).wait_for()
+    phone.locator(".styles b").nth(1).wait_for()  # the two that it begins with
     taken(phone, "phone_empty")
     desktop = opened(browser, address, DESKTOP, "light")
     desktop.locator(".samples .card", has_text=re.compile("coffee", re.I)).click()
     desktop.get_by_role("slider", name="Mix", exact=True).fill("30")
-    desktop.get_by_text("as sharp as it gets").wait_for()
+    desktop.locator(".badge", has_text="Preview").wait_for()
+    desktop.wait_for_timeout(90_000)  # in which it gets sharper
     taken(desktop, "preview")
     desktop.locator(".paint").click()
     desktop.wait_for_timeout(5000)  # until there is something to be seen of it
