@@ -23,6 +23,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "campaign" in item.path.parts:
             item.add_marker("campaign")
+    # The longest goes first: where two processes share the work, none has to wait for it.
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
 
 
 @pytest.fixture(scope="session")
