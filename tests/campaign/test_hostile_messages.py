@@ -94,7 +94,7 @@ def unharmed(site, known, bystander, folder):
         page.hear(lambda page: page.pictures)
         assert time.monotonic() - began < AT_ONCE
     until(lambda: site.server.num_fds() < 60, 30)
-    assert site.memory < before[0] + 2**27
+    assert site.memory < before[0] + 2**28
     assert threads_but_of_rooms(site, folder) <= before[1] + 8  # those of pools
     assert files(folder) <= before[2]
     assert site.server.children(recursive=True) == []
