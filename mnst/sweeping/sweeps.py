@@ -224,9 +224,9 @@ def _course(
         raise ValueError("nothing to run: the list of photos, recipes, ratios or gammas is empty")
     check_kept(options)
     size, given = options["size"], style_list(styles)
-    photos = _with_one_to_read(photos, size)  # before weights are downloaded for them
     sizes = check_style_size(options["style_size"], len(given))
     check_colours(options["colours"], len(given))
+    photos = _with_one_to_read(photos, size)  # before weights are downloaded for them
     pictures = [
         read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
         for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
