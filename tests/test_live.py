@@ -416,8 +416,8 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path):
 _LEARNS = """
 import numpy as np
 import mnst
-photo = np.random.default_rng(0).integers(0, 256, (400, 480, 3), dtype=np.uint8)
-live = mnst.live(photo, [photo[:256, :256], photo[100:, :300]], size=480, steps=95, progress=False,
+photo = np.random.default_rng(0).integers(0, 256, (500, 600, 3), dtype=np.uint8)
+live = mnst.live(photo, [photo[:256, :256], photo[100:, :300]], size=600, steps=95, progress=False,
                  backbone="vgg19-lite", precision="auto")
 live.wait()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
