@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM
 
 
 def pytest_runtest_setup(item):
@@ -94,6 +95,17 @@ def refused(tripwire, clean_environment, capfd):
         return shown.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        # Chromium's sandbox needs rights that containers often lack.
+        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 class Server(ThreadingHTTPServer):

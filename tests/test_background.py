@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from pages import until
 from PIL import Image
 from scenes import RECIPE, tiny
 
@@ -81,13 +82,6 @@ def open_painter(view):
 @pytest.fixture
 def painter(open_painter):
     return open_painter()
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def order(painter, wish=WISH, quality="fine", table=TABLE):

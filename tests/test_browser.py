@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import nbformat
 import numpy as np
 import pytest
@@ -22,9 +23,6 @@ from PIL import Image
 import mnst
 from mnst.paintings import dots, glass, ink, swirls
 
-CHROMIUM = os.environ.get("MNST_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 PATIENCE = 240  # seconds, on a machine that is busy otherwise
 SIDE = 96  # of the pictures that are uploaded, so that a step takes no time
 RED, BLUE = (220, 30, 30), (30, 60, 200)
@@ -33,18 +31,8 @@ LEAST = 44  # pixels of what a finger has to hit
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+    chromium.NEEDED,
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        # Chromium's sandbox needs rights that containers often lack.
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

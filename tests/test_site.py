@@ -6,19 +6,16 @@ it isn't on the path. Where MNST_SCREENSHOTS names a folder, pictures of the pag
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
+import chromium
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = os.environ.get("MNST_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 MISSING = [name for name in ("mkdocs", "material", "mkdocstrings", "nbformat", "latex2mathml",
                              "ziamath", "fontTools") if find_spec(name) is None]  # fmt: skip
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
@@ -30,7 +27,7 @@ LOOKED_AT = (
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+    chromium.NEEDED,
     pytest.mark.skipif(bool(MISSING), reason=f"pip install '.[docs]': no {', '.join(MISSING)}"),
 ]
 
@@ -67,16 +64,6 @@ def site(tmp_path_factory):
         check=True,
     )
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        # Chromium's sandbox needs rights that containers often lack.
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -297,8 +297,8 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
     """
     recipe, seamless = check_scene(options), options["seamless"]
     recipe = recipe.periodic() if seamless else recipe
-    found = photo.kept if isinstance(photo, AsRead) else None
-    if found is None:
+    kept = photo.kept if isinstance(photo, AsRead) else None
+    if kept is None:
         check_kept(options)
     backbone = get_backbone(options["backbone"])
     smallest = backbone.minimum_side(recipe.layers)
@@ -318,8 +318,7 @@ def open_scene(photo: Any, styles: Any, options: SceneOptions) -> tuple[Scene, l
         _sized_style(style, content, recipe, options["size"], factor, smallest)
         for style, factor in zip(styles_read, style_sizes, strict=True)
     ]
-    kept = found
-    if found is None:
+    if kept is None:
         kept = find_mask(photo, keep=options["keep"], only=options["only"], mask=options["mask"])
     photo_sides: tuple[int, int] = content.shape[1:3]
     masks, alpha = read_masks(kept, options["style_masks"], *photo_sides), read.alpha

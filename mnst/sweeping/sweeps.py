@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,7 +226,8 @@ def _course(
     size, given = options["size"], style_list(styles)
     sizes = check_style_size(options["style_size"], len(given))
     check_colours(options["colours"], len(given))
-    photos = _with_one_to_read(photos, size)  # before weights are downloaded for them
+    # Before weights are downloaded for them.
+    _, photos = _first(photos, lambda photo: photo.reading_error(size))
     pictures = [
         read_once(style, f"styles[{k}]", size=style_read_size(size, factor))
         for k, (style, factor) in enumerate(zip(given, sizes, strict=True))
@@ -257,16 +258,25 @@ def _course(
     )
 
 
-def _with_one_to_read(photos: Photos, size: int) -> Photos:
-    """Returns the photos, of which one can be read; raises what is wrong with the first, if not."""
+def _first(photos: Photos, look: Callable[[Photo], Any]) -> tuple[Any, Photos]:
+    """Looks for a photo with which nothing is wrong; raises what is with the first, if none is.
+
+    Args:
+        photos: Some of an iterator are taken from it.
+        look: Returns what is wrong with a photo, as an exception, or anything else.
+
+    Returns:
+        What was found of that photo, and all photos, those that were looked at among them.
+    """
     remaining, looked_at = iter(photos), []
     failed: Exception | None = None
     for index, given in enumerate(remaining):
         looked_at.append(given)
-        error = Photo.of(index, given).reading_error(size)
-        if error is None:
-            return photos if isinstance(photos, list) else itertools.chain(looked_at, remaining)
-        failed = failed or error
+        found = look(Photo.of(index, given))
+        if not isinstance(found, Exception):
+            again = photos if isinstance(photos, list) else itertools.chain(looked_at, remaining)
+            return found, again
+        failed = failed or found
     raise failed or ValueError("nothing to run: the iterator of photos has none")
 
 
@@ -291,16 +301,9 @@ def _opened(course: Course, painter: Painter) -> Course:
         The course, with the precision that "auto" became there: in all runs, wherever the sweep
         goes on one day.
     """
-    photos, peeked = iter(course.photos), []
-    failed: Exception | None = None
-    for index, given in enumerate(photos):
-        peeked.append(given)
-        photo = Photo.of(index, given)
-        opened = photo.error or painter.open(course.shared, photo, course.kinds, course.read)
-        if isinstance(opened, str):
-            settled = {**course.shared.options, "precision": opened}
-            again = course.photos if course.total else itertools.chain(peeked, photos)
-            return replace(course, photos=again, shared=replace(course.shared, options=settled))
-        failed = failed or opened
-    assert failed is not None
-    raise failed
+    opened, photos = _first(
+        course.photos,
+        lambda photo: photo.error or painter.open(course.shared, photo, course.kinds, course.read),
+    )
+    settled = {**course.shared.options, "precision": opened}
+    return replace(course, photos=photos, shared=replace(course.shared, options=settled))
