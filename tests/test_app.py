@@ -457,9 +457,10 @@ def test_pages_that_come_and_go_leave_nothing(site):
     for _ in range(20):
         with site.open() as page:
             page.hear(is_there)
+    # It may still be loading TensorFlow, whose words another process passes on meanwhile.
+    until(lambda: site.server.children(recursive=True) == [])
     until(lambda: site.server.num_fds() <= before[1] + 1)
     assert site.server.num_threads() <= before[0] + 6  # those of a pool
-    assert site.server.children(recursive=True) == []
 
 
 # Visitors
