@@ -2,8 +2,8 @@
 
 Paints photos of 64 pixels through `vgg19-lite`, two steps each, in a process of its own that is
 killed and started again, and prints how its memory went, what a photo took beside its steps, and
-whether all came out as `stylize` paints them. Then some of them on Dask, one process a core, beside
-a process that has all cores: the ratio of both, and what a task takes that is not its own work.
+whether all came out as `stylize` paints them. Then some of them in processes and on Dask, a core
+each, beside a process that has all cores: the ratio of both, and what a task takes beyond its work.
 """
 
 import argparse
@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
 import mnst
 from mnst.paintings import glass, swirls
+from mnst.sweeping.processes import processes_here
 
 SIDE, STEPS, COMPARED = 64, 2, 20
 OPTIONS = {"steps": STEPS, "size": SIDE, "backbone": "vgg19-lite", "recipe": "article"}
@@ -90,22 +92,33 @@ def differing(photos: Path, folder: Path) -> int:
 
 
 def on_dask(photos: list[Path], workers: int) -> float:
-    """Returns the seconds that a cluster takes, once its workers have painted a few."""
+    """Times a cluster; see `timed`."""
+    import dask
     from distributed import Client, LocalCluster
 
+    # Dask has workers give memory back at once, and small pictures take twice as long for it.
+    dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     given = {"threads_per_worker": 1, "dashboard_address": None, "env": ONE_CORE}
     with LocalCluster(workers, **given) as cluster, Client(cluster) as client:
-        return timed(photos, client)
+        return timed(photos, client)[0]
 
 
-def timed(photos: list[Path], executor=None) -> float:
-    """Returns the seconds of a sweep, after a short one that compiles the steps."""
+def in_processes(photos: list[Path], workers: int) -> float:
+    """Times processes as `processes=` starts them; see `timed`."""
+    with processes_here(workers) as pool:
+        return timed(photos, pool)[0]
+
+
+def timed(photos: list[Path], executor: Any = None) -> tuple[float, float]:
+    """Returns the seconds of a sweep, after a short one that compiles the steps, and its steps'."""
     for some in (photos[:8], photos):
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             given = {"folder": folder, "progress": False, **OPTIONS}
             mnst.sweep([*some], styles(), executor=executor, **given)
-    return time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            steps = seconds_of_steps(Path(folder))
+    return seconds, steps
 
 
 def report(photos: Path, given: argparse.Namespace) -> dict:
@@ -119,14 +132,22 @@ def report(photos: Path, given: argparse.Namespace) -> dict:
     print(f"{given.photos / seconds:.2f} photos a second, {seconds / steps:.3f} times their steps")
     print(f"{differing(photos, folder)} of {COMPARED} differ from what stylize paints")
     found = {"runs": runs, "steps": steps}
-    if given.dask:
-        some = sorted(photos.iterdir())[: given.dask]
-        workers = psutil.cpu_count(logical=False) or 1
-        serial, parted = timed(some), on_dask(some, workers)
-        alone = 1e3 * workers * (parted - serial) / len(some)
-        print(f"Dask with {workers} processes: {serial / parted:.2f} times one process's rate")
-        print(f"seconds of cores a photo beyond one process's: {alone:.1f} ms")
-        found |= {"serial": serial, "dask": parted, "workers": workers}
+    if given.beside:
+        found |= beside(sorted(photos.iterdir())[: given.beside])
+    return found
+
+
+def beside(photos: list[Path]) -> dict:
+    """Measures processes, a core each, beside one that has all cores."""
+    workers = psutil.cpu_count(logical=False) or 1
+    serial, steps = timed(photos)
+    found = {"serial": serial, "serial_steps": steps, "workers": workers}
+    for name, how in (("processes", in_processes), ("Dask", on_dask)):
+        found[name] = how(photos, workers)
+        print(f"{workers} by {name}: {serial / found[name]:.2f} times one process's rate")
+        print(f"  a photo takes {found[name] / steps:.3f} times its steps in one process")
+    beyond = 1e3 * workers * (found["Dask"] - found["processes"]) / len(photos)
+    print(f"Dask takes {beyond:.1f} ms of a core for a photo beyond what processes take")
     return found
 
 
@@ -134,7 +155,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=2)
-    parser.add_argument("--dask", type=int, default=400, help="photos on Dask; 0 for none")
+    parser.add_argument(
+        "--beside", type=int, default=400, help="photos in processes and on Dask; 0 for none"
+    )
     parser.add_argument("--output", type=Path, default=Path("many.json"))
     parser.add_argument("--paint", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

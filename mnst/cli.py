@@ -175,6 +175,7 @@ _READ: dict[str, dict[str, Any]] = {
     "invert": {"action": "store_true"},
     "feather": {"type": float, "metavar": "PIXELS"},
     "folder": {"metavar": "FOLDER"},
+    "processes": {"type": int, "metavar": "N"},
     "shard": {"type": _shard, "metavar": "N/OF"},
     "collect": {"action": "store_true"},
     "path": {"type": _gamma_or_picture, "nargs": "+", "metavar": "G"},
@@ -231,7 +232,7 @@ _EXAMPLES = {
     ),
     "sweep": (
         "mnst sweep photo.jpg graffiti.jpg ink.jpg --gamma 0,0.5,1 --folder runs",
-        "mnst sweep photos/ graffiti.jpg ink.jpg --gamma 0.4 --folder painted",
+        "mnst sweep photos/ graffiti.jpg ink.jpg --gamma 0.4 --folder painted --processes 2",
     ),
     "segment": (
         "mnst segment photo.jpg -o found.png",

@@ -18,8 +18,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
+import psutil
 import pytest
 import scenes
+from pages import until
 from PIL import Image
 from scenes import PHOTO, RECIPE, STYLES
 
@@ -73,6 +75,41 @@ def test_executors_change_nothing(serial, photo, styles, options):
         with executor:
             swept = mnst.sweep(photo, styles, gamma=GAMMAS, executor=executor, **options)
         assert same(serial, swept), type(executor)
+
+
+@pytest.mark.slow
+def test_processes_change_nothing_but_what_threads_do(serial, photo, styles, options, monkeypatch):
+    by_few_threads = mnst.sweep(photo, styles, gamma=GAMMAS, processes=2, **options)
+    for one, other in zip(serial, by_few_threads, strict=True):
+        np.testing.assert_allclose(one.result.image, other.result.image, atol=1)
+    for kind in ("INTRAOP", "INTEROP"):
+        monkeypatch.setenv(f"TF_NUM_{kind}_THREADS", str(len(os.sched_getaffinity(0))))
+    assert same(serial, mnst.sweep(photo, styles, gamma=GAMMAS, processes=2, **options))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_the_one_that_began_them(photo, styles, tmp_path, ending):
+    names = [str(tmp_path / f"{name}.png") for name in ("photo", "one", "two")]
+    for name, picture in zip(names, (photo, *styles), strict=True):
+        mnst.save_image(name, picture)
+    command = [sys.executable, "-m", "mnst", "sweep", *names, "--folder", str(tmp_path / "runs")]
+    few = ["--gamma", "0,0.5,1", "--recipe", "article", "--size", "32", "--backbone", "vgg19-lite"]
+    own = [*command, *few, "--processes", "2"]
+    with subprocess.Popen([*own, "--steps", "100000"], start_new_session=True) as sweeping:
+        parent = psutil.Process(sweeping.pid)
+        until(lambda: len([*(tmp_path / "runs").glob("*.claim*")]) == 3)  # two, and one that waits
+        family = parent.children(recursive=True)
+        assert sum("spawn_main" in " ".join(each.cmdline()) for each in family) == 2
+        if ending == signal.SIGINT:  # as a terminal sends it, to all of them
+            os.killpg(sweeping.pid, ending)
+            assert sweeping.wait(30) == 130
+        else:
+            sweeping.kill()
+        until(lambda: not any(each.is_running() for each in family))
+    assert subprocess.run([*own, "--steps", "1"], timeout=300, check=False).returncode == 0
+    assert len([*(tmp_path / "runs").glob("photo-*.png")]) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
@@ -337,6 +374,8 @@ def test_three_styles_take_shares(photo, styles, options):
         ({"sigma": "best"}, "sigma is 'best'"),
         ({"alpha_beta": [-1]}, r"alpha_beta\[0\] is -1"),
         ({"steps": 0}, "steps is 0"),
+        ({"processes": 0}, "processes is 0"),
+        ({"processes": 2, "executor": ThreadPoolExecutor(1)}, "processes is 2, and an executor"),
     ],
 )
 def test_bad_options_are_named_before_anything_is_read(styles, options, change, said):

@@ -27,8 +27,14 @@ def device_name() -> str:
     details = _gpu_details()
     if details is not None:
         return f"GPU {details.get('device_name', 'of unknown name')}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU {_cpu_name()}, {cores} cores"
+    return f"CPU {_cpu_name()}, {cores()} cores"
+
+
+def cores() -> int:
+    """Returns how many of the CPU's cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def resolve_precision(precision: str, of_network: str | None = None) -> Precision:

@@ -46,18 +46,22 @@ class Whole:
         # content image would not have the features that the step sees. Styles of other sizes share
         # a second tracing. Through `partial`, since TensorFlow counts tracings by their code,
         # and would warn of those for several sizes.
-        self._extract = tf.function(functools.partial(extractor), reduce_retracing=True)
+        self._compiled = tf.function(functools.partial(self._seen), reduce_retracing=True)
 
     def statistics(self, image: Any, *, places: Places = EVERYWHERE) -> Statistics:
         """See `Evaluator`."""
-        features = {PICTURE: image, **self._extract(image)}
-        return statistics(features, self._recipe, places=places)
+        # TensorFlow traces dicts, and no other mappings.
+        seen: Statistics = self._compiled(image, Places(places.regions, dict(places.zones)))
+        return seen
 
     def gradient(self, image: Tensor, targets: Targets) -> tuple[Tensor, Tensor, NamedLosses]:
         """See `Evaluator`."""
         with tf.GradientTape() as tape:
             tape.watch(image)
-            features = {PICTURE: image, **self._extractor(image)}
-            seen = statistics(features, self._recipe, places=targets.places)
+            seen = self._seen(image, targets.places)
             objective, losses = mixed_losses(seen, targets, self._recipe)
         return objective, tape.gradient(objective, image), losses
+
+    def _seen(self, image: Tensor, places: Places) -> Statistics:
+        features = {PICTURE: image, **self._extractor(image)}
+        return statistics(features, self._recipe, places=places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -38,6 +39,7 @@ from mnst.sweeping.going import Going
 from mnst.sweeping.outcome import Sweep
 from mnst.sweeping.painters import Elsewhere, Here, Painter
 from mnst.sweeping.photos import Photo, Photos, photos_of
+from mnst.sweeping.processes import check_processes, processes_here
 from mnst.sweeping.shards import Shard
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def sweep(
     recipe: AnyRecipe | Sequence[AnyRecipe] = "fine",
     folder: str | os.PathLike[str] | None = None,
     executor: Any = None,
+    processes: int | None = None,
     shard: Sequence[int] | None = None,
     collect: bool = False,
     **options: Unpack[SweepOptions],
@@ -89,6 +92,10 @@ def sweep(
             and its order do not depend on it. Processes must be spawned, not forked, once
             TensorFlow is loaded:
             `ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))`.
+        processes: How many processes of this machine paint at once, each with a network and its
+            share of the cores: the quickest for many small pictures on a CPU. Fewer threads change
+            a picture's last digits. None paints in this process. A script that asks for them needs
+            `if __name__ == "__main__":`, as all do that start processes.
         shard: The part of the runs to paint, as in (3, 100): every hundredth, from the third on.
             Any number of sweeps, on any number of machines, may share a folder at once, with
             shards or without: each run is claimed by the one that paints it, and a machine that is
@@ -119,6 +126,7 @@ def sweep(
     """
     place = _check_place(folder, shard, collect)
     part = Shard.checked(shard)
+    own = check_processes(processes, executor)
     elsewhere = None if executor is None else _elsewhere(executor)
     count = len(style_list(styles))
     gammas = _gammas(gamma)
@@ -126,12 +134,27 @@ def sweep(
     course = _course(photo, styles, recipes, gammas, options)
     if course.total is None and not part.is_all:
         raise ValueError("photo is an iterator: with a shard, give a list, a folder or a pattern")
-    painter = elsewhere or Here(course.total, progress=options["progress"])
+    progress = options["progress"]
+    with contextlib.nullcontext() if own is None else processes_here(own) as pool:
+        painter = elsewhere or (Elsewhere(pool) if pool else Here(course.total, progress=progress))
+        return _swept(course, painter, part, place, collect=collect, progress=progress)
+
+
+def _swept(
+    course: Course,
+    painter: Painter,
+    part: Shard,
+    place: Path | None,
+    *,
+    collect: bool,
+    progress: bool,
+) -> Sweep:
+    """Paints what a sweep asks for, or collects it, once all that can be is checked."""
     course = _opened(course, painter)
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
     runs = None if place is None else Folder(place)
-    going = Going(course, part, runs, progress=options["progress"])
+    going = Going(course, part, runs, progress=progress)
     completed = going.collect() if collect else going.paint(painter)
     if runs is not None and completed and not part.is_all:
         _end(course, runs)
