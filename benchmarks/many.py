@@ -7,6 +7,7 @@ each, beside a process that has all cores: the ratio of both, and what a task ta
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -42,30 +43,42 @@ def draw(folder: Path, photos: int) -> None:
         mnst.save_image(folder / f"{k:05}.png", pixels)
 
 
-def paint(photos: Path, folder: Path) -> None:
+def paint(photos: Path, folder: Path, processes: int | None) -> None:
     """What the process does that is killed."""
-    mnst.sweep(photos, styles(), folder=folder, progress=False, **OPTIONS)
+    given = {"folder": folder, "processes": processes, "progress": False, **OPTIONS}
+    mnst.sweep(photos, styles(), **given)
 
 
 def finished(folder: Path) -> int:
     return sum(name.name.endswith(".json") for name in os.scandir(folder)) if folder.exists() else 0
 
 
-def watched(photos: Path, folder: Path, until: int | None) -> dict:
+def watched(photos: Path, folder: Path, until: int | None, processes: int | None) -> dict:
     """Runs the process to its end, or kills it at so many photos; says what it took."""
     began, before = time.perf_counter(), finished(folder)
-    process = psutil.Popen([sys.executable, __file__, "--paint", str(photos), str(folder)])
+    command = [sys.executable, __file__, "--paint", str(photos), str(folder)]
+    command += ["--processes", str(processes)] if processes else []
+    process = psutil.Popen(command)
     memory = []
     while process.poll() is None:
         with_all = finished(folder)
         if until is not None and with_all >= until:
             process.send_signal(signal.SIGKILL)
             break
-        memory.append((with_all, process.memory_info().rss))
+        memory.append((with_all, memory_of(process)))
         time.sleep(0.5)
     process.wait()
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "painted": finished(folder) - before, "memory": memory}
+
+
+def memory_of(process: psutil.Process) -> int:
+    """Returns what a process holds, and those that it has started."""
+    total = 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            total += each.memory_info().rss
+    return total
 
 
 def level(run: dict) -> float:
@@ -124,13 +137,16 @@ def timed(photos: list[Path], executor: Any = None) -> tuple[float, float]:
 def report(photos: Path, given: argparse.Namespace) -> dict:
     folder = photos.parent / "painted"
     stops = [k * given.photos // (given.kills + 1) for k in range(1, given.kills + 1)]
-    runs = [watched(photos, folder, until) for until in (*stops, None)]
+    runs = [watched(photos, folder, until, given.processes) for until in (*stops, None)]
     last = runs[-1]
     print(f"killed at {', '.join(map(str, stops))} photos; {finished(folder) - 1} finished")
     print(f"memory of the last process within {level(last):.0f} MB")
     seconds, steps = sum(run["seconds"] for run in runs), seconds_of_steps(folder)
-    print(f"{given.photos / seconds:.2f} photos a second, {seconds / steps:.3f} times their steps")
-    print(f"{differing(photos, folder)} of {COMPARED} differ from what stylize paints")
+    print(f"{given.photos / seconds:.2f} photos a second", end="")
+    print("" if given.processes else f", {seconds / steps:.3f} times their steps")
+    with processes_here(given.processes or 1) as pool:  # by as many threads
+        others = pool.submit(differing, photos, folder).result()
+    print(f"{others} of {COMPARED} differ from what stylize paints")
     found = {"runs": runs, "steps": steps}
     if given.beside:
         found |= beside(sorted(photos.iterdir())[: given.beside])
@@ -155,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--processes", type=int, help="that paint them; one, if it isn't given")
     parser.add_argument(
         "--beside", type=int, default=400, help="photos in processes and on Dask; 0 for none"
     )
@@ -162,7 +179,7 @@ def main() -> None:
     parser.add_argument("--paint", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.paint:
-        paint(*given.paint)
+        paint(*given.paint, given.processes)
         return
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
