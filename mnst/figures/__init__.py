@@ -5,7 +5,14 @@ states the claims in numbers. The originals' photographs are not ours to ship, s
 others.
 """
 
-from mnst.figures._article import ARTICLE_RATIO, ArticleFigures, article, closed_form, example
+from mnst.figures._article import (
+    ARTICLE_RATIO,
+    ArticleFigures,
+    article,
+    closed_form,
+    crossing,
+    example,
+)
 from mnst.figures._common import GAMMAS, Claim
 from mnst.figures._paper import ALPHA_BETA, LocalizedFigures, PaperFigures, localized, paper
 
@@ -19,6 +26,7 @@ __all__ = [
     "PaperFigures",
     "article",
     "closed_form",
+    "crossing",
     "example",
     "localized",
     "paper",

@@ -26,22 +26,59 @@ SIZE = 256  # pixels: the sources' figures take thirty runs
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that a source says, and what came out here.
+    """Something that a source says, as a number that could have come out otherwise.
 
     Attributes:
         claim: In words.
-        source: What the source found.
-        here: What was measured here.
-        holds: Whether the measurement agrees with the claim.
+        source: Where it is said.
+        there: The source's own number, or what it says in place of one.
+        measure: What the number here is.
+        here: That number.
+        within: The least and the most that agree with the claim, as given before it was measured.
+
+    Example:
+        >>> from mnst.figures import Claim
+        >>> print(Claim("they are balanced", "fig. 8", "0", "log ratio", 0.2, (-0.05, 0.05)))
+        [ ] they are balanced (fig. 8: 0): log ratio 0.2, not from -0.05 to 0.05
     """
 
     claim: str
     source: str
-    here: str
-    holds: bool
+    there: str
+    measure: str
+    here: float
+    within: tuple[float, float]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the number agrees with the claim; what could not be measured does not."""
+        least, most = self.within
+        return least <= self.here <= most
+
+    @property
+    def tolerance(self) -> str:
+        """What agrees, in words."""
+        least, most = self.within
+        if math.isinf(least):
+            return f"at most {most:.3g}"
+        if math.isinf(most):
+            return f"at least {least:.3g}"
+        return f"{least:.3g}" if least == most else f"from {least:.3g} to {most:.3g}"
 
     def __str__(self) -> str:
-        return f"[{'x' if self.holds else ' '}] {self.claim}: {self.source}; here {self.here}"
+        mark, verb = ("x", "") if self.holds else (" ", "not ")
+        said = f"{self.claim} ({self.source}: {self.there})"
+        return f"[{mark}] {said}: {self.measure} {self.here:.3g}, {verb}{self.tolerance}"
+
+
+def at_least(value: float) -> tuple[float, float]:
+    """Returns what agrees with a claim that a number is so large."""
+    return value, math.inf
+
+
+def at_most(value: float) -> tuple[float, float]:
+    """Returns what agrees with a claim that a number is so small."""
+    return -math.inf, value
 
 
 def with_defaults(photo: Any, styles: Any) -> tuple[Any, Any]:
