@@ -109,9 +109,9 @@ def arithmetic() -> list[Claim]:
 class Runs:
     """What all runs have in common, and where they are kept."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        self.size, self.folder = given.size, given.folder
-        self.backbone = {"backbone": given.backbone, "size": given.size, "progress": False}
+    def __init__(self, given: argparse.Namespace, size: int) -> None:
+        self.size, self.folder = size, given.folder
+        self.backbone = {"backbone": given.backbone, "size": size, "progress": False}
         self.options = {**self.backbone, "steps": given.steps}
 
     def sweep(self, photo, styles, name: str, **options) -> mnst.Sweep:
@@ -335,7 +335,8 @@ def table(claims: list[Claim]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--size", type=int, default=256, help="of the article's runs, in pixels")
+    parser.add_argument("--paper-size", type=int, default=256, help="of the paper's")
     parser.add_argument("--steps", type=int, default=100, help="of the article's runs")
     parser.add_argument("--backbone", default="vgg19")
     parser.add_argument("--folder", type=Path, default=Path("claims"), help="where runs are kept")
@@ -344,20 +345,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("claims.json"))
     parser.add_argument("--page", type=Path, help="a page to write the table into")
     given = parser.parse_args()
-    runs = Runs(given)
+    runs, of_papers = Runs(given, given.size), Runs(given, given.paper_size)
     paintings = {of.__name__: of() for of in (swirls, glass, dots, ink)}
     if given.paintings:
         every = sorted(given.paintings.iterdir())
         paintings |= {path.stem: path for path in every if path.suffix.lower() in FORMATS}
-    claims = [*formulas(), *arithmetic(), *of_article(runs, paintings), *of_paper(runs)]
-    claims += [] if given.no_people else of_people(runs)
+    claims = [*formulas(), *arithmetic(), *of_article(runs, paintings), *of_paper(of_papers)]
+    claims += [] if given.no_people else of_people(of_papers)
     for claim in claims:
         print(claim)
     given.output.write_text(json.dumps([vars(claim) for claim in claims], indent=1))
     if given.page:
         before, _, rest = given.page.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
-        given.page.write_text(f"{before}{BEGIN}\n\n{table(claims)}\n\n{END}{after}")
+        sizes = f"The article's runs have {given.size} pixels, the paper's {given.paper_size}."
+        given.page.write_text(f"{before}{BEGIN}\n\n{sizes}\n\n{table(claims)}\n\n{END}{after}")
 
 
 if __name__ == "__main__":

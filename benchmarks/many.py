@@ -84,7 +84,8 @@ def memory_of(process: psutil.Process) -> int:
 def level(run: dict) -> float:
     """How far a process' memory went up and down, in MB, after a tenth of its photos."""
     first = run["memory"][-1][0] - 0.9 * run["painted"]
-    taken = [size for done, size in run["memory"] if done >= first]
+    # The last look is at a process that is ending.
+    taken = [size for done, size in run["memory"][:-1] if done >= first]
     return (max(taken) - min(taken)) / 1e6
 
 

@@ -134,17 +134,12 @@ def gallery_three(backbone: str) -> Image.Image:
 
 
 def gallery_recipes(backbone: str) -> Image.Image:
-    """One photo and one style with each recipe, as it stands but for the tutorial's steps."""
+    """One photo and one style with each recipe, as it stands."""
     return Image.fromarray(
         _row(
             [
-                _painted(HOPPER, [swirls()], backbone, recipe=recipe).run(steps=steps).image
-                for recipe, steps in (
-                    ("fine", None),
-                    ("article", 100),
-                    ("paper", 100),
-                    ("tutorial", 300),
-                )
+                _painted(HOPPER, [swirls()], backbone, recipe=recipe).run().image
+                for recipe in ("fine", "article", "paper", "tutorial")
             ]
         )
     )

@@ -66,10 +66,10 @@ def open_painter(view):
     """Opens painters, small ones that learn for a moment, and closes them."""
     opened = []
 
-    def open_one(listener=view, **changes):
+    def open_one(listener=view, learning=0.5, **changes):
         options = {"recipe": RECIPE, "backbone": "vgg19-lite", "size": 32, **changes}
         painter = BackgroundPainter(
-            listener, options={**options, "precision": "float32"}, learning=0.5
+            listener, options={**options, "precision": "float32"}, learning=learning
         )
         opened.append(painter)
         return painter
@@ -280,6 +280,31 @@ def test_a_film_goes_there_and_back(painter, view, suffix, kind):
     assert sum(shown) == pytest.approx(2000, rel=0.05)
     assert len(shown) > 1
     assert still.shape == (32, 32, 3)
+
+
+def test_a_film_is_made_of_what_has_been_learnt(open_painter, view):
+    """Asked for at once, when nothing is there to be filmed yet."""
+    painter = open_painter(learning=PATIENCE)
+    painter.show(TABLE, WISH)
+    painter.film(FilmOrder(TABLE, WISH, 2, ".gif"))
+    assert painter.wait(PATIENCE)
+    assert not view.failures
+    assert len(view.films) == 1
+    begun = [work.done for work in view.works if work.kind == "film" and work.done is not None]
+    assert begun == sorted(begun)
+    assert begun[0] == 0 < begun[-1] <= 1
+    assert begun[-1] > 0.5  # at the last look, a quarter of a second before
+
+
+def test_a_film_can_be_stopped_while_it_is_learnt(open_painter, view):
+    painter = open_painter(learning=PATIENCE)
+    painter.show(TABLE, WISH)
+    painter.film(FilmOrder(TABLE, WISH, 2, ".gif"))
+    until(lambda: any(work.kind == "film" and work.done for work in view.works))
+    painter.stop()
+    assert painter.wait(PATIENCE)
+    assert not view.films
+    assert not view.failures
 
 
 def test_a_film_of_one_style_is_refused(painter):

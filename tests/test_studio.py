@@ -551,6 +551,7 @@ def test_again_paints_the_very_same_and_larger_is_larger(viewer):
     viewer.lay(SWIRLS, GLASS, photo=file.getvalue())
     first = viewer.painted()
     assert first["width"] == 32
+    assert [each["width"] for each in first["larger"]] == [64, 96]  # as large as the photo is
     image = viewer.studio.result.image
     viewer.do("repeat", painting=first["id"], times=1)
     viewer.until(lambda: len(viewer.state["history"]) == 2)
@@ -558,11 +559,12 @@ def test_again_paints_the_very_same_and_larger_is_larger(viewer):
     viewer.do("repeat", painting=first["id"], times=2)
     viewer.until(lambda: len(viewer.state["history"]) == 3)
     assert viewer.state["history"][0]["width"] == 64
-    viewer.do("repeat", painting=first["id"], times=4)  # as large as the photo is
+    viewer.do("repeat", painting=first["id"], times=4)
     viewer.until(lambda: len(viewer.state["history"]) == 4)
     assert viewer.state["history"][0]["width"] == 96
+    assert viewer.state["history"][0]["larger"] == []
     viewer.do("repeat", painting=viewer.state["history"][0]["id"], times=2)
-    assert "can't be larger" in viewer.state["error"]["text"]
+    assert "can't be so much larger" in viewer.state["error"]["text"]
 
 
 def test_removed_paintings_come_back(table):
@@ -616,7 +618,7 @@ def test_a_film_is_kept_and_shown(table):
     table.do("film", seconds=2, kind="webp").until(lambda: table.state["history"])
     film = table.state["history"][0]
     assert film["kind"] == "film"
-    assert not film["can_repeat"]
+    assert film["larger"] == []
     table.until(lambda: table.state["showing"] == film["id"])
     with Image.open(io.BytesIO(table.fetch(table.state["shown"]["picture"]))) as shown:
         assert shown.format == "WEBP"

@@ -569,12 +569,16 @@ class BackgroundPainter:
         return self.rates.get("opening", 0.0) + rate * quality.work(photo.height, photo.width)
 
     def _film(self, order: FilmOrder) -> None:
-        self._listener.working(Work("film"))
-        with self._changed:
-            current, key = self._current, self._key()
-        if current is None or current[0] != key:
-            raise ValueError("there is no preview to make a film of: wait until there is one")
         began = time.monotonic()
+        self._listener.working(Work("film", 0.0))
+        if self._current is None or self._current[0] != self._key():
+            self._open_live()
+        current = self._current
+        if current is None:
+            raise ValueError("there is no preview to make a film of: wait until there is one")
+        if not self._learns_enough(current[1]):
+            return
+        self._listener.working(Work("film"))
         with self._quiet(), tempfile.TemporaryDirectory(prefix="mnst-film-") as folder:
             frames = 1 + round(order.seconds * _FILM_RATE / 2)
             strength = order.wish.strength
@@ -583,6 +587,17 @@ class BackgroundPainter:
             faded.save(file, fps=_FILM_RATE)
             still = faded.frames[len(faded.frames) // 2]
             self._listener.filmed(order, file.read_bytes(), still, time.monotonic() - began)
+
+    def _learns_enough(self, live: Live) -> bool:
+        """Goes on until it hardly changes to the eye; returns False if that was broken off."""
+        if live.steps < _ENOUGH and not (live.completed or live.learning):
+            live.learn(seconds=self._learning)
+        while live.learning and live.steps < _ENOUGH:
+            self._listener.working(Work("film", live.steps / _ENOUGH))
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping or self._closed, _LOOK):
+                    return False
+        return True
 
     # The brush
 

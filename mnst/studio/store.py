@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import os
 import re
 import shutil
@@ -22,6 +23,9 @@ from mnst.checks import check_folder
 from mnst.studio.pictures import Picture
 
 _UNUSED = 24 * 3600  # seconds, after which a picture that no painting has is let go
+
+
+_TIMES = (2, 4)  # as large as it was, a painting can be painted again
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Entry:
         complete: False for one that was stopped.
         quality: The name of its quality.
         size: The longest side that was asked for, in pixels.
+        most: The photo's longer side, in pixels; 0, if it isn't known.
     """
 
     id: str
@@ -61,6 +66,23 @@ class Entry:
     complete: bool = True
     quality: str = "fine"
     size: int = 0
+    most: int = 0
+
+    def larger(self, most: float) -> dict[int, int]:
+        """Returns the longer sides of what it can be painted again as, by how many times as large.
+
+        A photo is not enlarged, so the last of them may be as large as the photo, and no larger.
+
+        Args:
+            most: Pixels that a longer side may have.
+        """
+        side, most = max(self.height, self.width), min(most, self.most or math.inf)
+        sizes: dict[int, int] = {}
+        for times in _TIMES:
+            size = int(min(times * side, most))
+            if size > max(side, *sizes.values(), 0):
+                sizes[times] = size
+        return sizes
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Entry:
@@ -74,7 +96,7 @@ class Entry:
         except (TypeError, KeyError) as error:
             raise ValueError(f"no entry of the studio's ({error})") from None
         text = (entry.id, entry.kind, entry.suffix, entry.name, entry.text, entry.made)
-        whole = (entry.height, entry.width, entry.size)
+        whole = (entry.height, entry.width, entry.size, entry.most)
         if not all(isinstance(each, str) for each in (*text, entry.photo, *entry.styles)):
             raise ValueError("no entry of the studio's")
         if not all(isinstance(each, int) for each in whole) or not isinstance(entry.wish, dict):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -241,7 +242,7 @@ class Studio(Listener):
                 can_stop=self._painter.orders > 0,
             ),
             "waiting": telling.in_line(self._work.before),
-            "history": [telling.of_entry(entry) for entry in self._entries],
+            "history": [telling.of_entry(entry, self._most) for entry in self._entries],
             "showing": self._showing,
             "shown": telling.of_shown(self._found(self._showing)),
             "comparing": telling.of_shown(self._found(self._comparing)),
@@ -585,19 +586,21 @@ class Studio(Listener):
         entry = self._entry(message)
         times = check_whole("times", message.get("times"))
         table, wish = self._of_old(entry)
-        most = max(table.photo.height, table.photo.width)
-        size = min(times * max(entry.height, entry.width), most)
-        if times > 1 and size <= max(entry.height, entry.width):
+        sizes = {1: max(entry.height, entry.width)} | entry.larger(self._most)
+        if times not in sizes:
             raise ValueError(
                 f"the photo has {table.photo.width} x {table.photo.height} pixels: a painting of "
-                f"it can't be larger"
+                f"it can't be so much larger"
             )
         # A draft that is to be larger is one no more.
         known = self._painter.qualities
         name = entry.quality if times == 1 and entry.quality in known else "large"
-        largest = 2 * known["large"].size if self._limits.visitors else size
-        quality = dataclasses.replace(known[name], size=min(size, largest))
-        self._order(Order(table, wish, quality))
+        self._order(Order(table, wish, dataclasses.replace(known[name], size=sizes[times])))
+
+    @property
+    def _most(self) -> float:
+        """Pixels that a longer side may have."""
+        return 2 * self._painter.qualities["large"].size if self._limits.visitors else math.inf
 
     def _of_old(self, entry: Entry) -> tuple[Table, Wish]:
         """Returns what a painting was made of.
@@ -839,6 +842,7 @@ def _new_entry(order: Order | FilmOrder, seconds: float, picture: np.ndarray, **
         width=picture.shape[1],
         photo=table.photo.key,
         styles=tuple(style.key for style in table.styles),
+        most=max(table.photo.height, table.photo.width),
         wish=order.wish.as_dict(),
         **own,
     )

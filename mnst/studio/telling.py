@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mnst.engine.planning import duration
@@ -9,6 +10,8 @@ from mnst.errors import one_line
 from mnst.studio.background import Work
 from mnst.studio.pictures import STAGE, THUMBNAIL, Exhibit, Picture
 from mnst.studio.store import Entry
+
+_SIDES = ("width", "height")
 
 
 def of_photo(photo: Picture) -> dict[str, Any]:
@@ -29,13 +32,23 @@ def of_exhibit(exhibit: Exhibit) -> dict[str, Any]:
     return {**said, "picture": None if exhibit.far else f"exhibit:{exhibit.key}/{THUMBNAIL}"}
 
 
-def of_entry(entry: Entry) -> dict[str, Any]:
-    """Tells of a painting or a film in the history."""
+def of_entry(entry: Entry, most: float = math.inf) -> dict[str, Any]:
+    """Tells of a painting or a film in the history.
+
+    Args:
+        entry: That.
+        most: Pixels that the longer side of a painting may have.
+    """
+    side = max(entry.height, entry.width)
+    larger = [
+        {"times": times, **{of: round(getattr(entry, of) * size / side) for of in _SIDES}}
+        for times, size in (entry.larger(most) if entry.kind == "painting" else {}).items()
+    ]
     same = ("id", "name", "kind", "width", "height", "made", "seconds", "text", "suffix")
     return {
         **{name: getattr(entry, name) for name in same},
         "picture": f"entry:{entry.id}/{THUMBNAIL}",
-        "can_repeat": entry.kind == "painting",
+        "larger": larger,
         "complete": entry.complete,
     }
 

@@ -5,7 +5,7 @@
  * @typedef {{form: number[], colour: number[], linked: boolean, strength: number|null, stroke: number,
  *   keep_people: boolean, keep_colours: boolean, quality: string}} Controls
  * @typedef {{id: string, name: string, kind: "painting"|"film", picture: string, width: number,
- *   height: number, made: string, seconds: number, text: string, can_repeat: boolean,
+ *   height: number, made: string, seconds: number, text: string, larger: {times: number, width: number, height: number}[],
  *   suffix: string, complete: boolean}} Painting
  * @typedef {{url: string, of: string, step: number, width: number, height: number,
  *   rough: boolean}} Frame the picture of now

@@ -112,10 +112,10 @@ function makeActions(studio) {
   const save = button("Save", () => ask("download", kind.hidden ? {} : { as: kind.value }));
   const compare = button("Compare", () => toggleComparing(studio), { class: "quiet" });
   const like = button("Paint like this", () => ask("paint_like"), { class: "quiet" });
-  const again = [2, 4].map((times) => {
-    const attributes = { class: "quiet", title: `Paint it again, ${times} times as large` };
-    return button(`${times}× as large`, () => ask("repeat", { times }), attributes);
-  });
+  let larger = [];
+  const again = [0, 1].map((place) =>
+    button("", () => ask("repeat", { times: larger[place].times }), { class: "quiet" }),
+  );
   const remove = iconButton("bin", "Remove it from the history", () => ask("forget"));
   const saving = h("span", { class: "saving" }, save, kind);
   const node = h("div", { class: "actions" }, saving, compare, like, again, remove);
@@ -128,10 +128,20 @@ function makeActions(studio) {
     put(compare, { hidden: isFilm || !others(studio).length });
     const isOn = Boolean(studio.state.comparing || studio.local.choosing);
     put(compare, { "aria-pressed": String(isOn) });
-    for (const one of again) put(one, { hidden: !shown.can_repeat, disabled: studio.isBusy });
+    larger = shown.larger;
+    again.forEach((one, place) => offer(one, shown, larger[place], studio.isBusy));
   }
 
   return { node, update };
+}
+
+/** Offers to paint a painting again, as much larger as the photo allows. */
+function offer(one, shown, larger, isBusy) {
+  put(one, { hidden: !larger, disabled: isBusy });
+  if (!larger) return;
+  const times = Number((larger.width / shown.width).toFixed(1));
+  const pixels = `${larger.width} × ${larger.height} pixels`;
+  put(one, { text: `${times}× as large`, title: `Paint it again, with ${pixels}` });
 }
 
 /** Begins to choose what to compare with, or ends it; of two, the other is compared at once. */
