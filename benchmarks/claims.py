@@ -2,8 +2,8 @@
 
 Formulas are compared with NumPy in float64, and the article's numbers with the closed form. The
 rest are runs, of three photos in two styles each, which are kept in a folder, so that it may be
-broken off. `--page docs/claims.md` writes the table into the page. DeepLab is needed for what the
-paper says of people, and `--paintings FOLDER` adds paintings to the pairs of styles.
+broken off. `--page` writes the table into a page of Markdown, between two marks. DeepLab is needed
+for what the paper says of people, and `--paintings FOLDER` adds paintings to the pairs of styles.
 """
 
 import argparse
