@@ -101,7 +101,7 @@ function words({ state, local, frame, isBusy }, painting) {
   if (local.choosing) return "Choose the painting to lay beside this one.";
   if (painting) return painting.text;
   // How long it takes stands beside the button that stops it.
-  if (isBusy) return frame ? `Step ${frame.step}` : "";
+  if (isBusy) return frame?.of === "painting" ? `Step ${frame.step}` : "";
   return state.waiting ?? state.work.text;
 }
 
