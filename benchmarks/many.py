@@ -113,7 +113,7 @@ def on_dask(photos: list[Path], workers: int) -> float:
     # Dask has workers give memory back at once, and small pictures take twice as long for it.
     dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     given = {"threads_per_worker": 1, "dashboard_address": None, "env": ONE_CORE}
-    with LocalCluster(workers, **given) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=workers, **given) as cluster, Client(cluster) as client:
         return timed(photos, client)[0]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -97,6 +98,22 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a.result.image, b.result.image)
         assert [r.losses for r in a.result.history] == [r.losses for r in b.result.history]
         assert (a.gamma, a.photo, a.name) == (b.gamma, b.photo, b.name)
+
+
+def test_workers_keep_their_memory_where_dask_is_told_so(place, monkeypatch):
+    """By the file that the how-to has."""
+    page = (Path(HERE).parent / "docs" / "howto" / "cluster.md").read_text()
+    folder = place.folder / "dask"
+    folder.mkdir()
+    (folder / "mnst.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    place.add_worker("--nanny")
+    with place.client(workers=1) as client:
+        name = "MALLOC_TRIM_THRESHOLD_"
+        assert [*client.run(os.getenv, name).values()] != [None]
+        monkeypatch.setitem(ENVIRONMENT, "DASK_CONFIG", str(folder))
+        place.add_worker("--nanny")
+        client.wait_for_workers(2, timeout=120)
+        assert None in client.run(os.getenv, name).values()
 
 
 class Where:

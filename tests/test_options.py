@@ -40,7 +40,7 @@ TAKES = {
     ),
     mnst.sweep: (
         SCENE | MASKS | LOOP | {"gamma", "sigma", "strength"},
-        {"alpha_beta", "folder", "executor", "shard", "collect"},
+        {"alpha_beta", "folder", "executor", "processes", "shard", "collect"},
     ),
     mnst.live: (
         SCENE | MASKS | WATCH | {"sigma"},
