@@ -322,7 +322,7 @@ def test_figures_draws_and_prints_claims(pictures, random_weights, monkeypatch, 
     drawn = [line for line in shown if line.endswith(".png")]
     assert len(drawn) == 5
     assert all(Path(path).is_file() for path in drawn)
-    assert len([line for line in shown if re.match(r"\[[ x]\] ", line)]) == 7
+    assert len([line for line in shown if re.match(r"\[[ x]\] ", line)]) == 10
 
 
 def test_figures_need_two_styles_or_none(pictures, capfd):
