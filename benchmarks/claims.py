@@ -111,8 +111,8 @@ class Runs:
 
     def __init__(self, given: argparse.Namespace, size: int) -> None:
         self.size, self.folder = size, given.folder
-        self.backbone = {"backbone": given.backbone, "size": size, "progress": False}
-        self.options = {**self.backbone, "steps": given.steps}
+        self.common = {"backbone": given.backbone, "size": size, "progress": False}
+        self.options = {**self.common, "steps": given.steps}
 
     def sweep(self, photo, styles, name: str, **options) -> mnst.Sweep:
         given = {"recipe": "article", **self.options, **options}
@@ -122,6 +122,11 @@ class Runs:
         return self.sweep(photo, styles, name, **options)[0].result
 
 
+def at(runs: mnst.Sweep, gamma: float) -> mnst.Result:
+    """Returns the run of a gamma."""
+    return next(run.result for run in runs if run.gamma == gamma)
+
+
 def apart(one: mnst.Result, other: mnst.Result) -> float:
     """Returns the mean difference of two pictures' pixels, in levels of 255."""
     return float(np.mean(np.abs(np.float64(one.image) - np.float64(other.image))))
@@ -129,7 +134,7 @@ def apart(one: mnst.Result, other: mnst.Result) -> float:
 
 def overshoot(made: figures.ArticleFigures, runs: Runs, photo, styles) -> list[Claim]:
     """What the article tried first: the ratio of improvements as sigma_2."""
-    half = next(run.result for run in made.plain if run.gamma == 0.5)
+    half = at(made.plain, 0.5)
     ratio = half.relative_improvement[0] / half.relative_improvement[1]
     tried = runs.sweep(photo, styles, "overshoot", gamma=figures.GAMMAS, sigma=[1, ratio])
     crossings = [figures.crossing(of) for of in (made.plain, tried)]
@@ -159,7 +164,7 @@ def ends(made: figures.ArticleFigures, runs: Runs, photo, styles) -> list[Claim]
     """At its ends, the crossfader is plain transfer."""
     claims = []
     for gamma, style in ((0, styles[1]), (1, styles[0])):
-        mixed = next(run.result for run in made.plain if run.gamma == gamma)
+        mixed = at(made.plain, gamma)
         plain = runs.one(photo, [style], "plain")
         most = np.max(np.abs(np.int32(mixed.image) - np.int32(plain.image)))
         said = f"gamma = {gamma} is the transfer of one style"
@@ -170,7 +175,7 @@ def ends(made: figures.ArticleFigures, runs: Runs, photo, styles) -> list[Claim]
 
 def ablations(made: figures.ArticleFigures, runs: Runs, photo, styles) -> list[Claim]:
     """What the content loss and the weights of the layers do in the article's setup."""
-    half = next(run.result for run in made.plain if run.gamma == 0.5)
+    half = at(made.plain, 0.5)
     free = runs.one(photo, styles, "free", recipe="article,alpha=0")
     even = mnst.ARTICLE.replace(style_layers=dict.fromkeys(mnst.ARTICLE.style.layer_names, 1.0))
     equal = runs.one(photo, styles, "equal", recipe=even)
@@ -205,7 +210,7 @@ def ablations(made: figures.ArticleFigures, runs: Runs, photo, styles) -> list[C
 
 def deep_share(recipe: mnst.Recipe, photo, style, runs: Runs) -> float:
     """Returns the share of blocks 4 and 5 in the style loss of the photo."""
-    extractor = mnst.vgg_layers([*recipe.style.layer_names], backbone=runs.backbone["backbone"])
+    extractor = mnst.vgg_layers([*recipe.style.layer_names], backbone=runs.common["backbone"])
     seen, wanted = (extractor(mnst.load_image(of, size=runs.size)) for of in (photo, style))
     losses = {}
     for layer, weight in recipe.style.layer_weights:
@@ -218,7 +223,7 @@ def deep_share(recipe: mnst.Recipe, photo, style, runs: Runs) -> float:
 def pairs(runs: Runs, photo, paintings: dict) -> Claim:
     """Whether styles that differ more give pictures that differ more."""
     painted = [runs.one(photo, [style], "pairs") for style in paintings.values()]
-    told = mnst.calibrate(photo, list(paintings.values()), recipe="article", **runs.backbone)
+    told = mnst.calibrate(photo, list(paintings.values()), recipe="article", **runs.common)
     every = list(itertools.combinations(range(len(painted)), 2))
     between = [told.distances[i, j] for i, j in every]
     differing = [apart(painted[i], painted[j]) for i, j in every]
@@ -248,10 +253,10 @@ def of_article(runs: Runs, paintings: dict) -> list[Claim]:
         if k == 1:
             for more in (overshoot, ends, ablations):
                 claims += more(made, runs, photo, styles)
-            half = next(run.result for run in made.plain if run.gamma == 0.5)
+            half = at(made.plain, 0.5)
             claims += [
                 totals(half, mnst.ARTICLE, "article, fig. 2; paper, eq. 7", "total loss"),
-                totals(made.calibrated[3].result, mnst.ARTICLE, "article, fig. 7", "with sigma"),
+                totals(at(made.calibrated, 0.3), mnst.ARTICLE, "article, fig. 7", "with sigma"),
                 improvements(half),
             ]
     return [*claims, pairs(runs, HOPPER, paintings)]

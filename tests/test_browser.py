@@ -494,10 +494,11 @@ def test_again_larger(laid):
     press(page, "Paint it")
     painted(page, 1)
     before = pixels(page).shape
-    press(page, re.compile("as large$"))
+    larger = min(SIDE, 2 * max(before))
+    press(page, f"{round(larger / max(before), 1):g}\u00d7 as large")
     painted(page, 2)
     until(lambda: pixels(page).shape != before)
-    assert max(pixels(page).shape) == min(SIDE, 2 * max(before))
+    assert max(pixels(page).shape) == larger
 
 
 def test_stop_keeps_what_is_there(new_site, files, browse):

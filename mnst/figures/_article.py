@@ -266,10 +266,10 @@ def closed_form(ratio: float = ARTICLE_RATIO) -> Figure:
     gammas = np.linspace(0.02, 0.98, 97)
     found = {1.0: "0.34", ratio: "0.64", math.sqrt(ratio): "0.5"}
     for sigma, article_found in found.items():
-        crossing = mixing.crossing((ratio, 1), (1, sigma))
-        label = f"sigma_2 = {sigma:.3g}: 1 at gamma = {crossing:.3f} (article: {article_found})"
+        balanced = mixing.crossing((ratio, 1), (1, sigma))
+        label = f"sigma_2 = {sigma:.3g}: 1 at gamma = {balanced:.3f} (article: {article_found})"
         (line,) = ax.plot(gammas, ratio * (gammas / (1 - gammas) / sigma) ** 2, label=label)
-        ax.plot(crossing, 1, "o", color=line.get_color())
+        ax.plot(balanced, 1, "o", color=line.get_color())
     ax.axhline(1, color="lightgrey", linewidth=0.8, zorder=0)
     log_axis(ax).set(ylim=(1e-2, 1e2), xlabel="gamma (share of style 1)", ylabel="RI 1 / RI 2")
     ax.legend()

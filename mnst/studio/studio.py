@@ -586,7 +586,9 @@ class Studio(Listener):
         entry = self._entry(message)
         times = check_whole("times", message.get("times"))
         table, wish = self._of_old(entry)
-        sizes = {1: max(entry.height, entry.width)} | entry.larger(self._most)
+        # The photo itself says how large it is: a history of before has no such number.
+        most = min(self._most, max(table.photo.height, table.photo.width))
+        sizes = {1: max(entry.height, entry.width)} | entry.larger(most)
         if times not in sizes:
             raise ValueError(
                 f"the photo has {table.photo.width} x {table.photo.height} pixels: a painting of "
