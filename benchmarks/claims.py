@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 import mnst
 from mnst import figures
+from mnst.backend import keep_memory
 from mnst.figures import Claim
 from mnst.images import FORMATS
 from mnst.objective.mixing import crossing
@@ -150,12 +151,12 @@ def overshoot(made: figures.ArticleFigures, runs: Runs, photo, styles) -> list[C
             (0.03, math.inf),
         ),
         Claim(
-            "a change of sigma works by its square root",
+            "so the square root of the ratio is what balances",
             "article, above fig. 7",
-            "0.95, from 0.34 and 0.64",
-            "the odds of the crossing go with sigma to the power of",
-            (odds[1] - odds[0]) / math.log(ratio),
-            (0.9, 1.1),
+            "1.9, from 0.34 and 0.64",
+            "how far the ratio moves the odds of the crossing, over what would balance",
+            2 * (odds[1] - odds[0]) / math.log(ratio),
+            (1.8, 2.2),
         ),
     ]
 
@@ -350,6 +351,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("claims.json"))
     parser.add_argument("--page", type=Path, help="a page to write the table into")
     given = parser.parse_args()
+    keep_memory()
     runs, of_papers = Runs(given, given.size), Runs(given, given.paper_size)
     paintings = {of.__name__: of() for of in (swirls, glass, dots, ink)}
     if given.paintings:

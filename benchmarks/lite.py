@@ -6,6 +6,7 @@ and scikit-learn, or are drawn by mnst. Needs VGG19's weights; writes its table 
 """
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -19,6 +20,7 @@ from PIL import Image
 
 import mnst
 from mnst.engine.devices import device_name, resolve_precision
+from mnst.images import side_by_side
 from mnst.networks import VGG19
 from mnst.paintings import dots, glass, ink, swirls
 
@@ -91,18 +93,18 @@ def _pairs(given: dict, wanted: dict) -> dict[str, tuple[np.ndarray, np.ndarray]
     return {layer: (np.asarray(given[layer]), np.asarray(wanted[layer])) for layer in wanted}
 
 
-def sheet(cells: list[np.ndarray], *, columns: int = 2, height: int = 256) -> Image.Image:
-    """Puts pictures of any proportions into rows."""
-    small = [Image.fromarray(cell) for cell in cells]
-    small = [one.resize((round(one.width * height / one.height), height)) for one in small]
-    widths = [max(one.width for one in small[k::columns]) for k in range(columns)]
-    whole = Image.new(
-        "RGB", (sum(widths) + 8 * (columns - 1), -(-len(small) // columns) * (height + 8) - 8),
-        "white",
-    )  # fmt: skip
-    for place, one in enumerate(small):
-        row, column = divmod(place, columns)
-        whole.paste(one, (sum(widths[:column]) + 8 * column, row * (height + 8)))
+def sheet(cells: list[np.ndarray], *, columns: int = 2, width: int = 1400) -> Image.Image:
+    """Puts pictures of any proportions into rows, each of them as wide as the sheet."""
+    rows = []
+    for first in range(0, len(cells), columns):
+        row = side_by_side(cells[first : first + columns])
+        rows.append(
+            Image.fromarray(row).resize((width, round(row.shape[0] * width / row.shape[1])))
+        )
+    whole = Image.new("RGB", (width, sum(row.height + 8 for row in rows) - 8), "white")
+    tops = itertools.accumulate((row.height + 8 for row in rows), initial=0)
+    for row, top in zip(rows, tops, strict=False):
+        whole.paste(row, (0, top))
     return whole
 
 

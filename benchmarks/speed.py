@@ -258,9 +258,10 @@ def race_table(result: dict[str, object]) -> str:
 
 
 def plot(told: dict[Way, dict], result: dict[str, object], title: str) -> Figure:
-    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    # One above the other, to be read in a column of text.
+    figure = Figure(figsize=(7, 10), layout="constrained")
     figure.suptitle(title)
-    steps, curves = figure.subplots(1, 2)
+    steps, curves = figure.subplots(2, 1)
     timed = {way: about for way, about in told.items() if "failed" not in about}
     names = [way.name for way in timed]
     least = [about["least"] for about in timed.values()]
@@ -289,7 +290,7 @@ def plot(told: dict[Way, dict], result: dict[str, object], title: str) -> Figure
     )
     curves.xaxis.set_major_formatter("{x:g}")
     curves.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
-    log_axis(curves).legend()
+    log_axis(curves).legend(loc="lower left")
     return figure
 
 

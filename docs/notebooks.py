@@ -12,6 +12,8 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
+from mnst.backend import keep_memory
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -50,6 +52,7 @@ def _keep_as_jpeg(data: dict) -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()  # which kernels inherit
     names = sys.argv[1:] or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     for name in names:
         run(NOTEBOOKS / f"{name}.ipynb")

@@ -1,9 +1,10 @@
 """Draws the pictures of the README and the documentation: `python docs/pictures.py [NAME ...]`.
 
-Without names it draws them all; `gallery` is all of the gallery's. The curves are drawn from the
-runs of `notebooks/article_figures`, or from new ones. The others but the first are painted with
+Without names it draws them all; `gallery` is all of the gallery's small ones. The curves are drawn
+from the runs of `notebooks/article_figures`, or from new ones. The others are painted with
 `vgg19-lite` (`--backbone` names another); the picture that keeps a person needs MNST_DEEPLAB, or a
-download. The photos come with matplotlib and scikit-image, and are free to use.
+download. The photos come with matplotlib and scikit-image, and are free to use. `docs/gallery.py`
+paints the large pictures, and the film, from other photos.
 """
 
 import argparse
@@ -24,22 +25,6 @@ HERE = Path(__file__).parent / "images"
 GAP = 8
 GALLERY_SIZE = 256
 HOPPER = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-
-
-def crossfade() -> Image.Image:
-    """The photo painted from all style 2 to all style 1, with the two styles in the corners."""
-    transfer = mnst.StyleTransfer(HOPPER, [swirls(), glass()], size=384)
-    row = [transfer.run(gamma=gamma, sigma="auto").image for gamma in (0, 0.25, 0.5, 0.75, 1)]
-    height, width = row[0].shape[:2]
-    sheet = Image.new("RGB", (5 * width + 4 * GAP, height), "white")
-    for place, image in enumerate(row):
-        sheet.paste(Image.fromarray(image), (place * (width + GAP), 0))
-    small = height // 3
-    for style, corner in ((glass(), 0), (swirls(), sheet.width - small - 2 * GAP)):
-        framed = Image.new("RGB", (small + 2 * GAP, small + 2 * GAP), "white")
-        framed.paste(Image.fromarray(style).resize((small, small)), (GAP, GAP))
-        sheet.paste(framed, (corner, height - small - 2 * GAP))
-    return sheet
 
 
 def crossed(backbone: str) -> Image.Image:
@@ -68,9 +53,8 @@ def paths(backbone: str) -> Image.Image:
     rows = []
     for styles, path in ways:
         fade = mnst.crossfade(photo, styles, path=path, frames=9, sigma="auto", **_small(backbone))
-        row = _row(list(fade.frames[::2]))
-        rows += [row, np.full((GAP, row.shape[1], 3), 255, np.uint8)]
-    return Image.fromarray(np.concatenate(rows[:-1]))
+        rows.append(_row(list(fade.frames[::2])))
+    return _stacked(rows)
 
 
 def live(backbone: str) -> Image.Image:
@@ -87,8 +71,7 @@ def live(backbone: str) -> Image.Image:
             ]
         ),
     ]
-    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
-    return Image.fromarray(np.concatenate([rows[0], gap, rows[1]]))
+    return _stacked(rows)
 
 
 def curves() -> Figure:
@@ -103,15 +86,8 @@ def gallery_styles(backbone: str) -> Image.Image:
     row = [_painted(skimage.data.chelsea(), [style], backbone).run() for style in drawn]
     height = row[0].image.shape[0]
     small = [np.asarray(Image.fromarray(style).resize((height, height))) for style in drawn]
-    return Image.fromarray(
-        np.concatenate(
-            [
-                _row([one.image for one in row]),
-                np.full((GAP, 4 * row[0].image.shape[1] + 3 * GAP, 3), 255, np.uint8),
-                _row([_centred(style, row[0].image.shape[1]) for style in small]),
-            ]
-        )
-    )
+    styles = _row([_centred(style, row[0].image.shape[1]) for style in small])
+    return _stacked([_row([one.image for one in row]), styles])
 
 
 def gallery_gamma(backbone: str) -> Image.Image:
@@ -122,15 +98,15 @@ def gallery_gamma(backbone: str) -> Image.Image:
         _row([transfer.run(gamma=gamma, sigma=sigma).image for gamma in gammas])
         for sigma in (None, "auto")
     ]
-    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
-    return Image.fromarray(np.concatenate([rows[0], gap, rows[1]]))
+    return _stacked(rows)
 
 
 def gallery_three(backbone: str) -> Image.Image:
     """Three styles: two by two and all three, in equal shares."""
     transfer = _painted(skimage.data.coffee(), [swirls(), ink(), glass()], backbone)
     shares = ([0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], None)
-    return Image.fromarray(_row([transfer.run(gamma=g, sigma="auto").image for g in shares]))
+    painted = [transfer.run(gamma=gamma, sigma="auto").image for gamma in shares]
+    return _stacked([_row(painted[:2]), _row(painted[2:])])
 
 
 def gallery_recipes(backbone: str) -> Image.Image:
@@ -186,6 +162,12 @@ def _row(pictures: list) -> np.ndarray:
     return np.concatenate(parts[:-1], axis=1)
 
 
+def _stacked(rows: list) -> Image.Image:
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    parts = [part for row in rows for part in (row, gap)]
+    return Image.fromarray(np.concatenate(parts[:-1]))
+
+
 def _centred(picture: np.ndarray, width: int) -> np.ndarray:
     left = (width - picture.shape[1]) // 2
     return np.pad(
@@ -206,10 +188,10 @@ PAINTED = {**GALLERY, "crossed": crossed, "paths": paths, "live": live}
 
 def main() -> None:
     """Draws what was asked for."""
-    names = ["crossfade", "curves", *PAINTED]
+    names = ["curves", *PAINTED]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}, gallery")
-    parser.add_argument("--backbone", default="vgg19-lite", help="of all but the first two")
+    parser.add_argument("--backbone", default="vgg19-lite", help="of all but the curves")
     options = parser.parse_args()
     wanted = options.names or names
     if "gallery" in wanted:
@@ -218,9 +200,7 @@ def main() -> None:
         parser.error(f"no picture is called {min(unknown)}: give {', '.join(names)}, or gallery")
     HERE.mkdir(exist_ok=True)
     for name in dict.fromkeys(wanted):
-        if name == "crossfade":
-            crossfade().save(HERE / "crossfade.jpg", quality=90)
-        elif name == "curves":
+        if name == "curves":
             curves().savefig(HERE / "curves.png", dpi=100)
         else:
             PAINTED[name](options.backbone).save(HERE / f"{name}.jpg", quality=85)

@@ -5,11 +5,14 @@ import os
 import sys
 import threading
 
+from mnst.backend import keep_memory
 from mnst.cli import main
 
 
 def run() -> None:
     """Runs a command, and ends the process."""
+    if "app" not in sys.argv:  # which stays, and shall not hold what it does not need
+        keep_memory()
     code = main()
     if any(thread.name.startswith("mnst ") for thread in threading.enumerate()):
         # The studio was closed, and all that was to be kept or removed is by now. But TensorFlow is

@@ -690,3 +690,37 @@ def test_a_traceback_is_shown_where_it_is_asked_for(folder, monkeypatch, tripwir
     assert traced[0] == "Traceback (most recent call last):"
     assert "in style_shares" in "\n".join(traced)
     assert said == "mnst: gamma is 2.0: give a number, between 0 and 1"
+
+
+_TOLD = """
+import os, sys
+import mnst.__main__ as command
+command.main = lambda: print(os.environ.get("TF_CPU_ALLOCATOR_USE_BFC")) or 0
+command.run()
+"""
+
+
+@pytest.mark.parametrize(("name", "told"), [("stylize", "true"), ("app", "None")])
+def test_what_ends_soon_keeps_tensorflows_memory(name, told):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_CPU_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", _TOLD, name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == told
+
+
+def test_kept_memory_makes_no_other_picture(pictures):
+    arguments = ["--backbone", "vgg19-lite", "--recipe", "fine,steps=4"]
+    made = []
+    for kept in ("true", "false"):
+        subprocess.run(
+            [sys.executable, "-m", "mnst", "stylize", *pictures, *arguments, "-o", f"{kept}.png"],
+            env={**os.environ, "TF_CPU_ALLOCATOR_USE_BFC": kept},
+            check=True,
+        )
+        made.append(mnst.load_image(f"{kept}.png"))
+    np.testing.assert_array_equal(*made)

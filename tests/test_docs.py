@@ -241,3 +241,25 @@ def test_every_picture_of_the_gallery_is_made_by_the_program():
     made = set(re.findall(r"^def (gallery_\w+)", (ROOT / "docs" / "pictures.py").read_text(), re.M))
     shown = set(re.findall(r"images/(gallery_\w+)\.jpg", (ROOT / "docs/gallery.md").read_text()))
     assert made == shown == {path.stem for path in (ROOT / "docs/images").glob("gallery_*.jpg")}
+
+
+def test_the_large_pictures_of_the_gallery_are_those_of_the_program():
+    source = (ROOT / "docs" / "gallery.py").read_text()
+    named = set(re.findall(r'^    Piece\(\s*"(\w+)"', source, re.M))
+    made = named | {f"{name}_from" for name in named} | {"lighthouse_crop"}
+    shown = re.findall(r"images/large/(\w+)\.jpg", (ROOT / "docs/gallery.md").read_text())
+    assert made == set(shown) == {path.stem for path in (ROOT / "docs/images/large").iterdir()}
+
+
+def test_large_pictures_say_what_they_were_painted_with():
+    for path in (ROOT / "docs/images/large").glob("*.jpg"):
+        if not path.stem.endswith(("_from", "_crop")):
+            settings = mnst.read_settings(path)
+            assert settings["recipe"]["name"] == "fine", path
+            assert settings["backbone"] == "vgg19", path
+            assert max(settings["sizes"][-1]) >= 1024, path
+
+
+def test_pictures_are_few_megabytes():
+    pictures = [path for path in (ROOT / "docs" / "images").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in pictures) < 12e6

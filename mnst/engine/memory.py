@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
+from mnst.backend import keeps_memory, tf
 from mnst.engine import devices
 from mnst.errors import calls_within_mnst
 
@@ -54,7 +55,18 @@ def memory_limit() -> int:
     # Of what a plan counts, the process and its network are there already. All else that this
     # process holds, such as a user's arrays, stays where it is, and is not free.
     there = min(psutil.Process().memory_info().rss, PROCESS)
-    return max(int(0.9 * free) + there, 1)
+    return max(int(0.9 * free) + there + _kept(), 1)
+
+
+def _kept() -> int:
+    """Returns how many bytes TensorFlow keeps, and computes with next; see `keep_memory`."""
+    if not keeps_memory():
+        return 0
+    try:
+        held = tf.config.experimental.get_memory_info("CPU:0")
+    except ValueError:  # it was told too late, and gives them back
+        return 0
+    return int(held["peak"] - held["current"])
 
 
 def _left_to_groups() -> Iterator[int]:

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any
 
+from mnst.backend import keep_memory
 from mnst.checks import check_whole, shown
 from mnst.engine.devices import cores
 
@@ -56,6 +57,7 @@ def _begin(threads: int) -> None:
     """Makes a process ready, before it loads TensorFlow."""
     for name in _THREADS:
         os.environ.setdefault(name, str(threads))
+    keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that gives out the runs
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
