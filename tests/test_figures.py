@@ -295,11 +295,15 @@ def test_the_closed_form_explains_the_article_s_numbers():
 
 
 def edges(share):
-    """A picture whose edges and those of `EDGES` have a correlation of that much."""
+    """A picture whose edges and those of `EDGES` have a correlation of that much.
+
+    Each of its squares has 8 pixels, and a noise within it that does not count.
+    """
     across = np.tile([0, 0, 200, 200], (4, 1))
     down = across.T
     mixed = share * across + math.sqrt(1 - share**2) * down
-    return np.repeat(mixed[..., None], 3, axis=2)
+    noise = np.tile([[90, -90], [-90, 90]], (16, 16)) * (1 - share)
+    return np.repeat((np.kron(mixed, np.ones((8, 8))) + noise)[..., None], 3, axis=2)
 
 
 EDGES = edges(1.0)
