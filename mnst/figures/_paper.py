@@ -377,7 +377,7 @@ def _in_squares(pixels: np.ndarray, side: int = 8) -> np.ndarray:
     """Returns the mean of each square of so many pixels; what is left at the borders is cut off."""
     rows, columns = (length // side for length in pixels.shape)
     squares = pixels[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    return squares.mean(axis=(1, 3))
+    return np.asarray(np.mean(squares, axis=(1, 3)))
 
 
 def _share(chosen: np.ndarray) -> float:
