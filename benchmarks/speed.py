@@ -35,23 +35,28 @@ PRECISIONS = ("float32", "bfloat16")
 BACKBONES = ("vgg19", "vgg19-lite")
 STYLES = (1, 8)
 TUTORIAL = Way("tutorial")
-OURS = [
-    *(Way("tutorial", styles=styles) for styles in STYLES),
-    *(
-        Way("mnst", precision, backbone, styles)
-        for backbone in BACKBONES
-        for precision in PRECISIONS
-        for styles in STYLES
-    ),
-]
-PYTORCH = [
-    Way("PyTorch", precision, compiled=compiled)
-    for compiled in (False, True)
-    for precision in PRECISIONS
-]
 STEPS = 4  # of a round; the first has the start of a run in it, and does not count
 MORE = 1.2  # how many times the tutorial's steps the others may take to get as far
 COLOURS = {"tutorial": "tab:grey", "mnst": "tab:blue", "PyTorch": "tab:orange"}
+
+
+def all_ways(precisions: tuple[str, ...], pytorch: bool) -> list[Way]:
+    """Returns all ways of taking a step that are compared."""
+    return [
+        *(Way("tutorial", styles=styles) for styles in STYLES),
+        *(
+            Way("mnst", precision, backbone, styles)
+            for backbone in BACKBONES
+            for precision in precisions
+            for styles in STYLES
+        ),
+        *(
+            Way("PyTorch", precision, compiled=compiled)
+            for compiled in (False, True)
+            for precision in precisions
+            if pytorch
+        ),
+    ]
 
 
 def losses_of(recipe: mnst.Recipe) -> tuple:
@@ -69,12 +74,16 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--recipes", default=",".join(SAME_LOSSES), help="with which mnst tries to")
     parser.add_argument("--photo", help="another than matplotlib's")
     parser.add_argument("--style", action="append", help="another than mnst's; can be repeated")
+    parser.add_argument(
+        "--no-bfloat16", action="store_true", help="leave it out: slow where the processor has none"
+    )
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--folder", type=Path, default=Path("speed"))
     options = parser.parse_args()
     for name in ("rounds", "steps"):
         if (value := getattr(options, name)) < 1:
             parser.error(f"--{name} is {value}: give a whole number, 1 or more")
+    options.precisions = PRECISIONS[:1] if options.no_bfloat16 else PRECISIONS
     options.recipes = options.recipes.split(",")
     for name in options.recipes:
         try:
@@ -102,11 +111,12 @@ def make_scene(options: argparse.Namespace, folder: str) -> Scene:
 
 
 def time_ways(
-    tensorflow: Worker, torch: Worker | None, rounds: int
+    compared: list[Way], tensorflow: Worker, torch: Worker | None, rounds: int
 ) -> tuple[dict[Way, dict], dict[tuple[str, str], list]]:
     """Returns what is told of each way, and the least seconds of each network's convolutions."""
     told, least = {}, {}
-    for way in (*OURS, *(PYTORCH if torch else ())):
+    networks = list(dict.fromkeys((way.backbone, way.precision) for way in compared))
+    for way in compared:
         worker = torch if way.kind == "PyTorch" else tensorflow
         try:
             worker.call("first", way)
@@ -118,7 +128,7 @@ def time_ways(
             if "failed" not in about:
                 worker = torch if way.kind == "PyTorch" else tensorflow
                 about["rounds"].append(worker.call("seconds", way, STEPS)[1:])
-        for network in [(backbone, kind) for backbone in BACKBONES for kind in PRECISIONS]:
+        for network in networks:
             taken = np.array(tensorflow.call("floor", *network))
             least[network] = np.minimum(least.get(network, math.inf), taken)
         print(f"round {number} of {rounds}", flush=True)
@@ -308,7 +318,7 @@ def choose_racers(told: dict[Way, dict], recipes: list[str], precision: str) -> 
     racers = {"tutorial": TUTORIAL} | {
         f"mnst, {recipe}": Way("mnst", precision, recipe=recipe) for recipe in recipes
     }
-    rivals = [way for way in PYTORCH if "least" in told.get(way, {})]
+    rivals = [way for way, about in told.items() if way.kind == "PyTorch" and "least" in about]
     if rivals:
         fastest = min(rivals, key=lambda way: told[way]["least"])
         racers[fastest.name] = fastest
@@ -323,7 +333,8 @@ def measure(options: argparse.Namespace, scene: Scene) -> tuple[dict[Way, dict],
     found = {backbone: tensorflow.call("convolutions", backbone) for backbone in BACKBONES}
     work = {backbone: operations(one, mnst.ARTICLE) for backbone, one in found.items()}
     torch = Worker(scene) if find_torch(options) else None
-    told, floors = time_ways(tensorflow, torch, options.rounds)
+    compared = all_ways(options.precisions, pytorch=torch is not None)
+    told, floors = time_ways(compared, tensorflow, torch, options.rounds)
     for worker in filter(None, (tensorflow, torch)):
         worker.close()
     summarize(told, floors, work)
@@ -350,7 +361,7 @@ def measure(options: argparse.Namespace, scene: Scene) -> tuple[dict[Way, dict],
         "convolutions": {
             backbone: [
                 {"name": name, "kernel": kernel, "height": rows, "width": columns}
-                | {kind: floors[backbone, kind][k] for kind in PRECISIONS}
+                | {kind: floors[backbone, kind][k] for kind in options.precisions}
                 for k, (name, kernel, rows, columns) in enumerate(one)
             ]
             for backbone, one in found.items()

@@ -143,7 +143,7 @@ def told(piece: Piece) -> str:
     part = f"\n\n![A part of it, pixel by pixel](images/large/{piece.name}_crop.jpg)"
     return f"""### {piece.shows}
 
-![{piece.shows}, as it was painted](images/large/{piece.name}.jpg){part if piece.crop else ""}
+![{piece.shows}, painted](images/large/{piece.name}.jpg){part if piece.crop else ""}
 
 ![The photo, and what it is painted like](images/large/{piece.name}_from.jpg)
 
