@@ -36,8 +36,9 @@ demo: .venv/installed
 test: .venv/installed-test
 	$(PYTEST)
 
+# With memory that is kept steps take less time, and none of these measures memory.
 test-notebooks: .venv/installed-test
-	$(PYTEST) -m notebooks tests
+	TF_CPU_ALLOCATOR_USE_BFC=true $(PYTEST) -m notebooks tests
 
 # One at a time: what it waits for comes from a painter that has the machine for itself.
 test-browser: .venv/installed-test

@@ -92,14 +92,15 @@ def test_a_failure_is_one_line_and_the_process_goes_on(scene):
 @pytest.mark.slow
 @pytest.mark.weights
 def test_the_command_writes_its_numbers(tmp_path):
-    command = [sys.executable, BENCHMARKS / "speed.py", "--no-torch", "--recipes=article"]
-    sizes = ["--size=48", "--rounds=1", "--steps=4"]
+    command = [sys.executable, BENCHMARKS / "speed.py", "--no-torch", "--no-bfloat16"]
+    sizes = ["--recipes=article", "--size=48", "--rounds=1", "--steps=4"]
     finished = subprocess.run(
         [*command, *sizes], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     report = json.loads((tmp_path / "speed" / "speed.json").read_text())
     assert (report["height"], report["width"]) == (48, 41)
     assert (tmp_path / "speed" / "speed.png").stat().st_size > 10_000
+    assert len(report["ways"]) == 6
     for name, way in report["ways"].items():
         assert name in finished.stdout
         assert way["least"] <= way["median"]

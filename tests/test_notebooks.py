@@ -17,7 +17,7 @@ def run(monkeypatch, tmp_path):
     """Runs a notebook in an empty folder, and more code after it; returns what they printed."""
     monkeypatch.setenv("MNST_NOTEBOOK_SIZE", "80")
     monkeypatch.setenv("MNST_NOTEBOOK_STEPS", "40")
-    monkeypatch.setenv("MNST_NOTEBOOK_GAMMAS", "0 0.25 0.5 0.75 1")
+    monkeypatch.setenv("MNST_NOTEBOOK_GAMMAS", "0.25 0.5 0.75")
 
     def run(name, more=""):
         notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
