@@ -16,36 +16,18 @@ import pytest
 from scenes import PHOTO, RECIPE, STYLES
 
 import mnst
-from mnst.painting.crossfades import Crossfade
+from campaign.saving import save, versions
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def versions(kind):
-    """Two pictures, or films, that are saved in turn."""
-    noise = np.random.default_rng(8)
-    frames = [noise.integers(0, 256, (90, 120, 3), dtype=np.uint8) for _ in range(4)]
-    if kind in (".gif", ".mp4"):
-        return [
-            Crossfade(tuple(some), (0, 1), ((1, 1),) * 2, 2) for some in (frames[:2], frames[2:])
-        ]
-    return frames[:2]
-
-
-def save(path, what):
-    if isinstance(what, Crossfade):
-        what.save(path)
-    else:
-        mnst.save_image(path, what)
-
-
 SAVES = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from test_kills import save, versions
+from campaign.saving import save, versions
 path = Path(sys.argv[1])
 both = versions(path.suffix)
 print("ready", flush=True)
@@ -97,7 +79,7 @@ def test_what_is_saved_is_the_old_or_the_new(tmp_path, tried, ending):
         whole.append(path.read_bytes())
     for k in range(7):
         tried("kills of a process that saves")
-        process = start(SAVES, path, Path(__file__).parent, Path(__file__).parent.parent)
+        process = start(SAVES, path, Path(__file__).parents[1])
         time.sleep(moments.uniform(0, 0.06))
         code = kill(process, SIGNALS[k % 3])
         assert code in (-SIGNALS[k % 3], 1)  # 1 is KeyboardInterrupt's, where it is not the signal
