@@ -29,7 +29,7 @@ def options(random: np.random.Generator, photo: np.ndarray, styles: int, longest
         "recipe": str(random.choice(RECIPES)),
         "gamma": random.dirichlet(np.ones(styles)).tolist(),
         "init": str(random.choice(["content", "noise"])),
-        "precision": str(random.choice(["float32", "bfloat16"])),
+        "precision": str(random.choice(["float32", "auto"])),
         "steps": int(random.integers(1, 3)),
         "size": longest,
     }
