@@ -389,8 +389,8 @@ def test_controls_say_what_they_do(laid):
     changes(page, lambda: slide(page, "Strength", 100))
     changes(page, lambda: page.get_by_role("switch", name="Keep the photo's own colours").check())
     strokes = page.get_by_role("slider", name="Strokes")
-    strokes.fill("50")
-    said = "50 % from finer to broader"
+    strokes.fill("50")  # which is the most
+    said = "100 % from finer to broader"
     until(lambda: strokes.get_attribute("aria-valuetext") == said)
 
 
@@ -602,14 +602,17 @@ def test_zoom(laid):
     until(lambda: width() == pytest.approx(fitted))
     page.keyboard.press("+")
     until(lambda: width() > fitted)
+    top = lambda: page.locator(".picture").bounding_box()["y"]  # noqa: E731
+    before = top()
     page.locator(".wall").focus()
     page.keyboard.press("ArrowDown")
-    left = page.locator(".picture").bounding_box()["x"]
+    until(lambda: top() < before)
+    before = top()
     page.mouse.move(400, 300)
     page.mouse.down()
-    page.mouse.move(360, 300, steps=3)
+    page.mouse.move(400, 320, steps=3)
     page.mouse.up()
-    until(lambda: page.locator(".picture").bounding_box()["x"] < left)
+    until(lambda: top() == pytest.approx(before + 20, abs=1))
     page.keyboard.press("0")
     until(lambda: width() == pytest.approx(fitted))
     page.mouse.wheel(0, -400)
