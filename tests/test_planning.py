@@ -362,7 +362,7 @@ import mnst
 height, width, precision, memory, recipe = sys.argv[1:6]
 photo = np.random.default_rng(0).integers(0, 256, (int(height), int(width), 3), dtype=np.uint8)
 style = photo[:256, :256]
-result = mnst.stylize(photo, [style], size=4096, steps=6, backbone="vgg19-lite", recipe=recipe,
+result = mnst.stylize(photo, [style], size=4096, steps=3, backbone="vgg19-lite", recipe=recipe,
                       precision=precision, memory=memory, progress=False)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(result.settings["tile"], status["VmHWM"].split()[0])
