@@ -1,4 +1,4 @@
-"""One process that paints 300 pictures of random sizes, styles and options: its memory levels off.
+"""One process that paints 200 pictures of random sizes, styles and options: its memory levels off.
 
 benchmarks/soak.py says what they are, and draws the plot in docs/design.md.
 """
