@@ -276,7 +276,7 @@ def plot(told: dict[Way, dict], result: dict[str, object], title: str) -> Figure
     names = [way.name for way in timed]
     least = [about["least"] for about in timed.values()]
     bars = steps.barh(names, least, color=[COLOURS[way.kind] for way in timed])
-    steps.bar_label(bars, fmt="%.3g", padding=3)
+    steps.bar_label(bars, fmt="%.3g", padding=-30, color="white")
     floors = [about["floor"] for about in timed.values()]
     places = range(len(names))
     steps.vlines(floors, [k - 0.4 for k in places], [k + 0.4 for k in places], color="black",
@@ -284,7 +284,7 @@ def plot(told: dict[Way, dict], result: dict[str, object], title: str) -> Figure
     steps.invert_yaxis()
     steps.margins(x=0.12)
     steps.set(xlabel="seconds a step", title="One step")
-    steps.legend()
+    steps.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
     for name, about in result["runs"].items():
         seconds = [point["wall"] for point in about["curve"]]

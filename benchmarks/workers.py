@@ -19,6 +19,7 @@ import numpy as np
 import mnst
 from mnst.errors import one_line
 from mnst.networks import VGG19
+from mnst.recipes import get_recipe
 
 BLOCK = 6  # steps of a race that one takes before it is the next one's turn
 EVERY = 2  # how often a picture of a race is kept, to be judged
@@ -232,7 +233,8 @@ def maker(way: Way, scene: Scene) -> Callable[[], object]:
                 mnst.StyleTransfer,
                 scene.photo,
                 scene.styles[: way.styles],
-                recipe=way.recipe,
+                # Pictures are judged whole, by losses that know of no margin.
+                recipe=get_recipe(way.recipe).replace(margin=0),
                 backbone=way.backbone,
                 weights=scene.weights_of(way.backbone),
                 precision=way.precision,
