@@ -334,6 +334,7 @@ def test_the_crossfader_mixes_two(laid):
     until(look_like_themselves, PATIENCE)  # which the preview has to learn
     changes(page, lambda: mix.press("Home"))
     assert shares(page) == [100, 0]
+
     press(page, "Swap the two")
     until(lambda: styles(page) == ["glass", "ink"])
     assert shares(page) == [0, 100]  # shares go with their styles
