@@ -658,6 +658,11 @@ def test_errors_are_told_in_words(laid, tmp_path):
 def test_a_lost_connection_comes_back(site, laid, browse):
     laid()
     page = browse()
+    # As where drawing is slow: what the server tells comes before what was moved is sent.
+    page.add_init_script(
+        "const draw = requestAnimationFrame;"
+        "window.requestAnimationFrame = (call) => setTimeout(() => draw(call), 300);"
+    )
     links = []
 
     def through(link):

@@ -203,12 +203,14 @@ export class Studio {
   }
 
   #takeState({ is, ...told }) {
-    const before = this.state.photo?.picture;
+    const { photo, styles } = this.state;
     Object.assign(this.state, told);
-    if (this.state.photo?.picture !== before) this.#forgetFrame();
+    if (this.state.photo?.picture !== photo?.picture) this.#forgetFrame();
     if (this.state.people.state === "nobody") this.local.people = false;
-    // Shares of other styles than those that are there now mean nothing.
-    for (const name of told.styles ? ["form", "colour"] : []) this.#forget(name);
+    // Shares of other styles than those that are there now mean nothing. After a lost connection
+    // the same styles are told again.
+    if (named(this.state.styles) !== named(styles))
+      for (const name of ["form", "colour"]) this.#forget(name);
     for (const [name, value] of Object.entries(told.controls ?? {}))
       if (isSame(value, this.#own[name])) delete this.#own[name];
   }
@@ -242,6 +244,11 @@ export class Studio {
     this.#forgetFrame();
     this.pictures.clear();
   }
+}
+
+/** Names styles, in their order, whatever a server that was started anew calls them. */
+function named(styles) {
+  return styles.map((style) => style.picture).join();
 }
 
 function isSame(value, other) {
