@@ -318,8 +318,8 @@ def test_the_crossfader_mixes_two(laid):
     mix.focus()
     seconds = [changes(page, lambda: mix.press("Home")), changes(page, lambda: mix.press("End"))]
     print("first visible change after", *(f"{second:.2f} s" for second in seconds))
-    assert mix.get_attribute("aria-valuetext") == "0 % ink, 100 % glass"
-    assert shares(page) == [0, 100]
+    until(lambda: mix.get_attribute("aria-valuetext") == "0 % ink, 100 % glass")
+    until(lambda: shares(page) == [0, 100])
 
     def alone(key):
         changes(page, lambda: mix.press(key))
@@ -333,7 +333,7 @@ def test_the_crossfader_mixes_two(laid):
 
     until(look_like_themselves, PATIENCE)  # which the preview has to learn
     changes(page, lambda: mix.press("Home"))
-    assert shares(page) == [100, 0]
+    until(lambda: shares(page) == [100, 0])
 
     press(page, "Swap the two")
     until(lambda: styles(page) == ["glass", "ink"])
@@ -346,7 +346,8 @@ def test_colours_and_forms_part(laid):
     colours = page.get_by_role("slider", name="Colours", exact=True)
     changes(page, lambda: colours.fill("100"))
     assert page.get_by_role("slider", name="Forms", exact=True).input_value() == "50"
-    assert page.locator(".fader .ends span").all_inner_texts() == ["0 % · 100 %", "50 % · 50 %"]
+    ends = page.locator(".fader .ends span")
+    until(lambda: ends.all_inner_texts() == ["0 % · 100 %", "50 % · 50 %"])
     look(page, "apart")
     press(page, "Join colours and forms")
     page.get_by_role("slider", name="Mix").wait_for()
@@ -430,10 +431,20 @@ def test_people_stay_as_they_are(laid, files):
 
 def test_paintings_stay(laid, site, browse):
     page = laid()
+    page.locator(".after img").evaluate(
+        """image => {
+            window.wasEmpty = false;
+            const watch = () => { window.wasEmpty ||= image.hidden; };
+            new MutationObserver(watch).observe(image, { attributes: true });
+        }"""
+    )
     press(page, "Paint it")
     page.get_by_role("progressbar").wait_for()
     painted(page, 1)
+    page.locator(".badge", has_text="boat in ink and glass").wait_for()
+    until(lambda: page.locator(".strip img").evaluate_all("all => all.every(each => each.src)"))
     first = pixels(page)
+    assert not page.evaluate("window.wasEmpty")  # not even while it is fetched
     page.get_by_role("slider", name="Mix").press("End")  # nothing is lost by that
     badge(page, "Preview")
     press(page, "Paint it")
@@ -675,8 +686,12 @@ def test_a_lost_connection_comes_back(site, laid, browse):
     links[-1].close(code=4000)
     toast(page, "The connection is lost")
     slide(page, "Mix", 80)  # which isn't forgotten
+    page.get_by_role("button", name="Paint it").dispatch_event("click")  # nor is this, after it
     page.locator(".toast").wait_for(state="hidden")
     assert len(links) > 1
+    painted(page, 1)
+    painting = page.locator(".strip .painting").nth(1).get_attribute("aria-label")
+    assert "ink 20 %, glass 80 %" in painting.replace("\N{NO-BREAK SPACE}", " ")
     with site.open() as client:
         client.do("hello")
         client.hear(lambda client: client.state)

@@ -52,9 +52,9 @@ export function socketLink(address = beside("./link")) {
 
   function opened() {
     tries = 0;
-    onchange?.("open");
     for (const frame of waiting) socket.send(frame);
     waiting = [];
+    onchange?.("open");
   }
 
   function lost() {

@@ -9,8 +9,8 @@ const NARROW = 600;
 
 /**
  * What is looked at now: a painting of the history, the picture of now, or the photo.
- * @returns {{url: string|null, isFilm?: boolean, width: number, height: number, label: string,
- *   alt: string}|null}
+ * @returns {{url: string|null, isComing?: boolean, isFilm?: boolean, width: number, height: number,
+ *   label: string, alt: string}|null}
  */
 function lookedAt({ state, frame, controls, pictures }) {
   const { photo, styles, showing, shown, history } = state;
@@ -20,7 +20,8 @@ function lookedAt({ state, frame, controls, pictures }) {
     const url = pictures.url(large.picture) ?? pictures.url(painting.picture);
     const alt = `${painting.name}: ${painting.text}`;
     const isFilm = pictures.isFilm(large.picture);
-    return { ...large, url, isFilm, label: painting.name, alt };
+    const isComing = pictures.isComing(large.picture);
+    return { ...large, url, isComing, isFilm, label: painting.name, alt };
   }
   if (!photo) return null;
   if (!frame || !styles.length) {
@@ -62,6 +63,11 @@ async function decoded(url) {
   const image = new Image();
   image.src = url;
   await image.decode().catch(() => {}); // what can't be shown is told by its alt text
+}
+
+function isSameShape(one, other) {
+  const ratio = (one.width * other.height) / (other.width * one.height);
+  return Math.abs(ratio - 1) < 0.02; // sizes are rounded to whole pixels
 }
 
 /** Makes the stage; `isPage`: there is nothing else to scroll by the wheel. */
@@ -140,7 +146,9 @@ export function makeStage(studio, { choosePhoto, isPage }) {
     empty.update(!now);
     const under = comparing ?? photo;
     showers[0](studio.pictures.url(under?.picture));
-    showers[1](now?.isFilm ? null : (now?.url ?? null));
+    // The picture of the last step stays until the painting is there, which is fetched.
+    const isKept = now && !now.url && now.isComing && isSameShape(now, shape);
+    if (!isKept) showers[1](now?.isFilm ? null : (now?.url ?? null));
     put(film, { src: now?.isFilm ? now.url : null, hidden: !now?.isFilm, "aria-label": now?.alt });
     showers[2](studio.local.people ? studio.pictures.url(studio.state.people.picture) : null);
     put(painting, { alt: now?.alt ?? "" });

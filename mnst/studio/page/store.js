@@ -40,6 +40,7 @@ export class Pictures {
   #urls = new Map(); // from the one that was used the longest ago
   #films = new Set();
   #asked = new Set();
+  #gone = new Set(); // of these, what Python doesn't have
   #used = new Set(); // since the last tidying
   #wanted = [];
 
@@ -68,6 +69,7 @@ export class Pictures {
   }
 
   take({ id, type, missing }, buffers) {
+    if (missing) this.#gone.add(id);
     if (missing || this.#urls.has(id)) return;
     this.#urls.set(id, URL.createObjectURL(new Blob(buffers, { type })));
     if (type.startsWith("video/")) this.#films.add(id);
@@ -78,9 +80,14 @@ export class Pictures {
     return this.#films.has(id);
   }
 
+  isComing(id) {
+    return this.#asked.has(id) && !this.#gone.has(id);
+  }
+
   /** Asks again for what never came. */
   askAgain() {
     this.#asked.clear();
+    this.#gone.clear();
   }
 
   /** Drops the oldest that weren't used since it was last called. */
@@ -136,7 +143,9 @@ export class Studio {
     return ["painting", "film"].includes(this.state.work.kind);
   }
 
+  /** Asks Python for something, with the controls as they are shown now. */
   do(what, details = {}, buffers = []) {
+    this.#send();
     this.link.send({ do: what, ...details }, buffers);
   }
 
@@ -173,15 +182,16 @@ export class Studio {
   changed() {
     this.#drawing ||= requestAnimationFrame(() => {
       this.#drawing = 0;
-      this.#send();
+      // Without a connection only the last of many moves is worth being sent.
+      if (this.local.status === "open") this.#send();
       this.draw();
       this.pictures.tidy();
     });
   }
 
   #send() {
-    if (this.local.status !== "open" || !Object.keys(this.#unsent).length) return;
-    this.do("set", { controls: this.#unsent });
+    if (!Object.keys(this.#unsent).length) return;
+    this.link.send({ do: "set", controls: this.#unsent });
     this.#unsent = {};
   }
 
