@@ -1,5 +1,6 @@
 """The painter behind the studio: live previews, paintings, films, people; stopped and closed."""
 
+import dataclasses
 import io
 import threading
 import time
@@ -307,26 +308,47 @@ def test_a_film_can_be_stopped_while_it_is_learnt(open_painter, view):
     assert not view.failures
 
 
+def test_a_film_is_of_what_lay_there_when_it_was_asked_for(painter, view):
+    wide = Picture.of(tiny(dots)[:16], "wide")
+    painter.show(TABLE, WISH)
+    until(lambda: view.frames)
+    painter.paint(order(painter))
+    painter.film(FilmOrder(TABLE, WISH, 2, ".gif"))
+    painter.show(Table(wide, (INK, GLASS)), WISH)
+    assert painter.wait(PATIENCE)
+    ((asked, _, still),) = view.films
+    assert asked.table == TABLE
+    assert still.shape == (32, 32, 3)
+    until(lambda: view.frames[-1].image.shape[:2] == (16, 32))
+    assert not view.failures
+
+
 def test_a_film_of_one_style_is_refused(painter):
     with pytest.raises(ValueError, match="add another one"):
         painter.film(FilmOrder(Table(PHOTO, (SWIRLS,)), WISH, 2, ".gif"))
 
 
-def test_people_are_looked_for_once(painter, view, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """What DeepLab is asked about; there is somebody in PHOTO alone."""
     asked = []
 
     class Found:
-        def __init__(self):
-            self.classes = {"person": 0.5}
+        def __init__(self, photo):
+            self.classes = {"person": 0.5} if photo is PHOTO.data else {}
 
-        def mask(self, keep):
+        def mask(self, keep, invert=False):
             return np.full((32, 32), 0.5, np.float32)
 
     def segment(photo, progress):
         asked.append(photo)
-        return Found()
+        return Found(photo)
 
     monkeypatch.setattr("mnst.masks.segmentation.segment", segment)
+    return asked
+
+
+def test_people_are_looked_for_once(painter, view, asked):
     painter.find_people(PHOTO)
     painter.find_people(PHOTO)
     assert painter.wait(PATIENCE)
@@ -335,6 +357,30 @@ def test_people_are_looked_for_once(painter, view, monkeypatch):
     painter.show(TABLE, Wish(form=SHARES, colour=SHARES, keep_people=True))
     until(lambda: view.frames)
     assert len(asked) == 1
+
+
+def test_a_painting_waits_for_who_is_in_the_photo(painter, view, asked):
+    wish = dataclasses.replace(WISH, keep_people=True)
+    empty = Table(INK, (SWIRLS, GLASS))
+    for table in (TABLE, empty):
+        painter.find_people(table.photo)
+        painter.paint(order(painter, wish, table=table))
+    painter.film(FilmOrder(empty, wish, 2, ".gif"))
+    assert painter.wait(PATIENCE)
+    assert [made.wish.keep_people for made, _ in view.paintings] == [True, False]
+    assert view.paintings[0][1].settings["options"]["keep"] == "person"
+    assert not view.films[0][0].wish.keep_people
+    assert not view.failures
+
+
+def test_stop_does_not_end_the_search_for_people(painter, view, asked):
+    painter.paint(order(painter))
+    painter.find_people(PHOTO)
+    painter.paint(order(painter))
+    painter.stop()
+    assert painter.wait(PATIENCE)
+    assert len(view.people) == 1
+    assert len(view.paintings) <= 1  # the first, as far as it came
 
 
 def test_closed_it_ends_its_threads_and_refuses(painter, view):

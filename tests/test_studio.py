@@ -443,7 +443,7 @@ def segmented(monkeypatch):
         def __init__(self):
             self.classes = {"background": 1.0} | ({"person": 1.0} if found["share"] else {})
 
-        def mask(self, keep):
+        def mask(self, keep, invert=False):
             mask = np.zeros((32, 32), np.float32)
             mask[: round(32 * found["share"])] = 1
             return mask
@@ -468,6 +468,16 @@ def test_people_stay_and_are_shown(table, segmented):
     assert (overlay[8:, :, 3] == 0).all()
     table.until(lambda: table.frames and table.state["work"]["kind"] == "idle")
     check_alike(decoded(table.frames[-1][1])[:8], tiny(dots)[:8])
+
+
+def test_who_paints_before_people_are_found_keeps_them_all_the_same(table, segmented):
+    table.do("set", controls={"keep_people": True})
+    assert table.state["people"]["state"] == "looking"
+    assert table.studio.options["keep"] == "person"
+    entry = table.painted()
+    assert "people left as they are" in entry["text"]
+    np.testing.assert_array_equal(table.studio.result.image[:8], tiny(dots)[:8])
+    assert (table.studio.result.image[8:] != tiny(dots)[8:]).any()
 
 
 def test_nobody_in_the_photo_takes_the_tick_back(table, segmented):

@@ -12,6 +12,7 @@ slider never waits for the worker.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import gc
 import tempfile
 import threading
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -104,6 +105,9 @@ class FilmOrder:
     wish: Wish
     seconds: float
     suffix: str
+
+
+AnyOrder = TypeVar("AnyOrder", Order, FilmOrder)
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,7 @@ class BackgroundPainter:
         self._moved = 0.0  # when the controls were moved last
         self._current: tuple[Any, Live] | None = None  # what is painted live, and its key
         self._refused: Any = None  # the key of what could not be opened
-        self._tasks: deque[Callable[[], None]] = deque()
+        self._tasks: deque[tuple[Callable[[], None], bool]] = deque()  # and if `stop` drops them
         self._task_runs = self._stopping = self._closed = False
         self._unseen = self._unseen_before = False
         self._threads: list[threading.Thread] = []
@@ -250,7 +254,7 @@ class BackgroundPainter:
 
     def paint(self, order: Order) -> None:
         """Asks for a painting, after those that were asked for before."""
-        self._ask(lambda: self._paint(order))
+        self._ask(lambda: self._paint(self._with_people(order)))
 
     def film(self, order: FilmOrder) -> None:
         """Asks for a film; what it is made of is painted live.
@@ -261,16 +265,16 @@ class BackgroundPainter:
         if len(order.table.styles) < 2:
             raise ValueError("a film leads from style to style: add another one")
         check_animation(f"film{order.suffix}")
-        self._ask(lambda: self._film(order))
+        self._ask(lambda: self._film(self._with_people(order)))
 
     def find_people(self, photo: Picture) -> None:
         """Asks where the people in a photo are."""
-        self._ask(lambda: self._find_people(photo))
+        self._ask(lambda: self._find_people(photo), stops=False)
 
     def stop(self) -> None:
-        """Breaks off the painting that it is at, and forgets those that were asked for."""
+        """Breaks off the painting or film that it is at, and forgets those that were asked for."""
         with self._changed:
-            self._tasks.clear()
+            self._tasks = deque(task for task in self._tasks if not task[1])
             self._stopping = self._task_runs
             self._changed.notify_all()
 
@@ -303,10 +307,10 @@ class BackgroundPainter:
         if self._closed:
             raise ValueError("the studio is closed: open another")
 
-    def _ask(self, task: Callable[[], None]) -> None:
+    def _ask(self, task: Callable[[], None], *, stops: bool = True) -> None:
         with self._changed:
             self._check_open()
-            self._tasks.append(task)
+            self._tasks.append((task, stops))
             self._start()
             self._changed.notify_all()
 
@@ -354,7 +358,7 @@ class BackgroundPainter:
                     return None
                 if self._has_work():
                     self._task_runs = bool(self._tasks)
-                    return self._tasks.popleft() if self._tasks else self._open_live
+                    return self._tasks.popleft()[0] if self._tasks else self._open_live
                 current, key, unseen = self._current, self._key(), self._unseen
             # Not under the lock: who is told may hold one of their own, and ask for something.
             learning = False
@@ -388,8 +392,7 @@ class BackgroundPainter:
         """Returns what tells the live picture that is wished for; None, if there can't be one."""
         if self._table is None or not self._table.styles:
             return None
-        keys = tuple(picture.key for picture in (self._table.photo, *self._table.styles))
-        return keys, self._wish.keep_people, self._wish.stroke, self._wish.keep_colours
+        return _live_key(self._table, self._wish)
 
     def _watch(self, live: Live, *, wanted: bool) -> None:
         """Says how far a live picture is; one that nobody wants any more learns no more."""
@@ -457,7 +460,7 @@ class BackgroundPainter:
             live.learn(seconds=self._learning)
 
     def _open_live(self) -> None:
-        """Opens what lies on the table, or what was open before."""
+        """Opens what lies on the table."""
         with self._changed:
             key, table, wish = self._key(), self._table, self._wish
             before = self._current
@@ -465,22 +468,30 @@ class BackgroundPainter:
             return
         if before is not None:
             before[1].stop()
+        try:
+            live = self._live_of(table, wish)
+        except Exception:
+            with self._changed:
+                self._refused = key
+            raise
+        self._learn_on(key, live)
+        with self._changed:
+            self._current = key, live
+            self._changed.notify_all()
+
+    def _live_of(self, table: Table, wish: Wish) -> Live:
+        """Opens a live picture, or returns the one that was open before."""
+        key = _live_key(table, wish)
         if key not in self._opened:
             self._listener.working(Work("opening"))
-            try:
-                self._opened[key] = self._opened_live(table, wish)
-            except Exception:
-                with self._changed:
-                    self._refused = key
-                raise
+            self._opened[key] = self._opened_live(table, wish)
+        if self._current is not None and self._current[0] in self._opened:
+            self._opened.move_to_end(self._current[0])
         self._opened.move_to_end(key)
-        self._learn_on(key, self._opened[key])
-        with self._changed:
-            self._current = key, self._opened[key]
-            self._changed.notify_all()
         while len(self._opened) > _MOST_OPEN:
             self._opened.popitem(last=False)
             gc.collect()  # its compiled steps serve the next one
+        return self._opened[key]
 
     def _opened_live(self, table: Table, wish: Wish) -> Live:
         from mnst.learning.live import live
@@ -513,6 +524,13 @@ class BackgroundPainter:
             some = "person" in found.classes
             self._masks[photo.key] = found.mask("person") if some else None
         return self._masks[photo.key]
+
+    def _with_people(self, order: AnyOrder) -> AnyOrder:
+        """Returns what was asked for, maybe before it was known that nobody is in the photo."""
+        wish = order.wish
+        if wish.keep_people and self._people_in(order.table.photo) is None:
+            return dataclasses.replace(order, wish=dataclasses.replace(wish, keep_people=False))
+        return order
 
     def _paint(self, order: Order) -> None:
         photo, quality = order.table.photo, order.quality
@@ -571,18 +589,18 @@ class BackgroundPainter:
     def _film(self, order: FilmOrder) -> None:
         began = time.monotonic()
         self._listener.working(Work("film", 0.0))
-        if self._current is None or self._current[0] != self._key():
-            self._open_live()
-        current = self._current
-        if current is None:
-            raise ValueError("there is no preview to make a film of: wait until there is one")
-        if not self._learns_enough(current[1]):
-            return
-        self._listener.working(Work("film"))
+        if _live_key(order.table, order.wish) == self._key():
+            self._open_live()  # and shows it meanwhile
         with self._quiet(), tempfile.TemporaryDirectory(prefix="mnst-film-") as folder:
+            live = self._live_of(order.table, order.wish)
+            has_learnt = self._learns_enough(live)
+            live.stop()
+            if not has_learnt:
+                return
+            self._listener.working(Work("film"))
             frames = 1 + round(order.seconds * _FILM_RATE / 2)
             strength = order.wish.strength
-            faded = current[1].crossfade(frames=frames, strength=strength, size=REST_SIZE)
+            faded = live.crossfade(frames=frames, strength=strength, size=REST_SIZE)
             file = Path(folder, f"film{order.suffix}")
             faded.save(file, fps=_FILM_RATE)
             still = faded.frames[len(faded.frames) // 2]
@@ -640,6 +658,12 @@ class BackgroundPainter:
         if shown is None or due[:3] != shown[:3]:
             return due
         return due if shown[3] and not due[3] else None
+
+
+def _live_key(table: Table, wish: Wish) -> Any:
+    """Returns what tells a live picture from others."""
+    keys = tuple(picture.key for picture in (table.photo, *table.styles))
+    return keys, wish.keep_people, wish.stroke, wish.keep_colours
 
 
 class _Progress:

@@ -214,7 +214,7 @@ class Studio(Listener):
         """What `stylize` takes to paint what is wished for now, in the quality that is chosen."""
         with self._lock:
             quality = self._painter.qualities[self._quality]
-            wished = {name: of for name, of in self._wish.options.items() if of is not None}
+            wished = {name: of for name, of in self._wanted.options.items() if of is not None}
             return {"recipe": quality.recipe, "size": quality.size, "sigma": "auto", **wished}
 
     # Its state, as pages see it
@@ -258,10 +258,9 @@ class Studio(Listener):
         }
 
     def _of_controls(self) -> dict[str, Any]:
-        wished = self._wish.as_dict()
+        wished = self._wanted.as_dict()
         chosen = {"linked": self._linked, "quality": self._quality}
-        keep = self._wish.keep_people or self._wants_people
-        return {**wished, **chosen, "keep_people": keep}
+        return {**wished, **chosen}
 
     def _offered(self) -> list[Quality]:
         """Returns the qualities that make a difference for the photo."""
@@ -508,6 +507,12 @@ class Studio(Listener):
             self._do_find_people()
         return dataclasses.replace(wish, keep_people=keep and self._mask is not None)
 
+    @property
+    def _wanted(self) -> Wish:
+        """What is wished for, also while people are still looked for."""
+        keep = self._wish.keep_people or self._wants_people
+        return dataclasses.replace(self._wish, keep_people=keep)
+
     def _do_find_people(self, page: Any = None, message: Any = None, parts: Any = None) -> None:
         if self._photo is None:
             raise ValueError("there is no photo to look for people in: choose one")
@@ -536,7 +541,7 @@ class Studio(Listener):
         table = self._table()
         if table is None:
             raise ValueError("a painting needs a photo and a style: choose them")
-        self._order(Order(table, self._wish, self._painter.qualities[self._quality]))
+        self._order(Order(table, self._wanted, self._painter.qualities[self._quality]))
 
     def _order(self, order: Order) -> None:
         self._check_orders()
@@ -558,7 +563,7 @@ class Studio(Listener):
         seconds = check_number("seconds", message.get("seconds"), lambda s: 2 <= s <= 10, "2 to 10")
         suffix = f".{check_choice('kind', message.get('kind'), [of[1:] for of in _FILMS])}"
         self._check_orders()
-        self._painter.film(FilmOrder(table, self._wish, seconds, suffix))
+        self._painter.film(FilmOrder(table, self._wanted, seconds, suffix))
         self._showing = self._comparing = None
         self._watching = True
 
