@@ -294,6 +294,23 @@ def test_pictures_are_chosen_dropped_and_pasted(laid, files, tmp_path):
     assert page.locator("img[src=x]").count() == 0
 
 
+def test_ones_own_photo_in_ones_own_styles_takes_five_clicks(new_site, browse, files):
+    site, page = new_site(), browse()
+    page.goto(site.address)
+    choose_files(page, "Choose a photo", files["boat"])
+    until(lambda: styles(page) == ["Swirls", "Glass"])  # to begin with
+    press(page, "Add a style")
+    choose_files(page, "Choose files", files["ink"], files["dots"], files["glass"])
+    page.locator("dialog[open]").wait_for(state="hidden")
+    until(lambda: styles(page) == ["ink", "dots", "glass"])
+    toast(page, "took the place of the samples")
+    press(page, "Paint it")
+    painted(page, 1)
+    page.get_by_role("button", name="Save", exact=True).wait_for()
+    _, suggested = save(page)
+    assert suggested == "boat in ink and dots and glass.png"
+
+
 def test_a_gallery_adds_with_one_click(laid):
     page = laid()
     press(page, "Add a style")

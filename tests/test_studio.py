@@ -174,6 +174,48 @@ def test_an_upload_does_not_wait_for_the_first_styles(open_studio, monkeypatch):
     assert page.names == ["own"]  # and they don't push in
 
 
+def test_styles_of_ones_own_take_the_place_of_the_first(open_studio):
+    page = Viewer(open_studio())
+    page.until(lambda: len(page.names) == 2)
+    assert page.state["room"] == 4
+    page.do("set", controls={"form": [0.9, 0.1]})
+    own = [PHOTO, SWIRLS, INK]
+    page.do("add_styles", *own, names=["a.png", "b.png", "c.png"])
+    page.until(lambda: page.names == ["a", "b", "c"])
+    assert page.shares == pytest.approx([1 / 3] * 3)
+    assert page.state["room"] == 1
+    page.do("undo")
+    assert page.names == ["Swirls", "Glass"]
+    assert page.shares == [0.9, 0.1]
+
+
+@pytest.mark.parametrize("choice", ["gallery", "order", "next time"])
+def test_styles_that_were_chosen_stay_beside_ones_own(open_studio, choice):
+    page = Viewer(open_studio())
+    page.until(lambda: len(page.names) == 2)
+    expected = ["Swirls", "Glass"]
+    if choice == "gallery":
+        page.do("add_styles", gallery="dots").until(lambda: len(page.names) == 3)
+        expected = ["Swirls", "Glass", "Dots"]
+    elif choice == "order":
+        page.do("move_style", style=page.state["styles"][0]["id"], to=1)
+        expected = ["Glass", "Swirls"]
+    else:
+        page.studio.close()
+        page = Viewer(open_studio())
+    assert page.state["room"] == 4 - len(expected)
+    page.do("add_styles", INK, names=["own.png"])
+    page.until(lambda: page.names == [*expected, "own"])
+
+
+def test_a_style_lies_there_once(viewer):
+    viewer.lay(SWIRLS)
+    viewer.do("add_styles", INK, INK, names=["a.png", "b.png"])
+    viewer.until(lambda: viewer.state["error"])
+    assert "already" in viewer.state["error"]["text"]
+    assert len(viewer.names) == 2
+
+
 def test_names_come_from_files(table):
     assert table.state["photo"]["name"] == "a photo"
     assert table.names == ["style 1", "style 2", "style 3"]

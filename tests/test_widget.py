@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from scenes import RECIPE, tiny
-from test_studio import PHOTO, SWIRLS
+from test_studio import GLASS, PHOTO, SWIRLS
 
 import mnst
 from mnst.paintings import dots, glass, swirls
@@ -78,15 +78,15 @@ def test_uploads_paintings_and_what_the_next_cell_takes(make):
     page.until(lambda: len(page.state.get("styles", [])) == 2)
     page.say("photo", PHOTO, name="photo.png")
     page.until(lambda: page.state["photo"])
-    page.say("add_styles", SWIRLS, names=["a.png"])
-    page.until(lambda: len(page.state["styles"]) == 3)
-    page.say("set", controls={"form": [0, 0, 1]})
+    page.say("add_styles", SWIRLS, GLASS, names=["a.png", "b.png"])
+    page.until(lambda: [style["name"] for style in page.state["styles"]] == ["a", "b"])
+    page.say("set", controls={"form": [0, 1]})
     page.until(lambda: crossfader.image is not None)
     assert crossfader.image.shape == (32, 32, 3)
     page.say("paint")
     page.until(lambda: page.state["history"])
-    assert crossfader.result.settings["gamma"] == [0, 0, 1]
-    assert crossfader.options["gamma"] == [0, 0, 1]
+    assert crossfader.result.settings["gamma"] == [0, 1]
+    assert crossfader.options["gamma"] == [0, 1]
     assert crossfader.options["recipe"].name == RECIPE.name
     page.say("fetch", pictures=[f"{page.state['photo']['picture']}"])
     page.until(lambda: any(message["is"] == "picture" for message, _ in page.told))

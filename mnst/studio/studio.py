@@ -117,6 +117,7 @@ class Studio(Listener):
         self._pages: list[Page] = []
         self._photo: Picture | None = None
         self._styles: list[tuple[str, Picture]] = []
+        self._first_styles: list[tuple[str, Picture]] = []  # that nobody has chosen
         self._wish = Wish(strength=self._painter.strength)
         self._linked, self._quality = True, "fine"
         self._people: dict[str, Any] = {"state": "unknown", "text": "", "picture": None}
@@ -231,6 +232,7 @@ class Studio(Listener):
         return {
             "photo": self._photo and telling.of_photo(self._photo),
             "styles": [telling.of_style(*each) for each in self._styles],
+            "room": self._room,
             "samples": [telling.of_exhibit(of) for of in self._samples],
             "gallery": [telling.of_exhibit(of) for of in self._gallery],
             "controls": self._of_controls(),
@@ -378,9 +380,10 @@ class Studio(Listener):
             if not isinstance(names, list) or not 0 < len(names) == len(parts):
                 raise MessageError("names and files that don't go together")
             wanted = [self._upload(name, part) for name, part in zip(names, parts, strict=True)]
-        if len(self._styles) + len(wanted) > MOST_STYLES:
+        own = "gallery" not in message
+        if len(wanted) > (self._room if own else MOST_STYLES - len(self._styles)):
             raise ValueError(f"{MOST_STYLES} styles are the most: remove one first")
-        self._read(wanted, self._lay_styles, own="gallery" not in message)
+        self._read(wanted, self._lay_own_styles if own else self._lay_styles, own=own)
 
     def _offer(self, message: Any, named: str, parts: list[bytes]) -> Callable[[], Picture]:
         """Returns what reads a picture that was chosen or sent."""
@@ -442,7 +445,7 @@ class Studio(Listener):
 
     def _lay_styles(self, styles: Sequence[Picture]) -> None:
         here = {style.key for _, style in self._styles}
-        new = [style for style in styles if style.key not in here]
+        new = [*{style.key: style for style in styles if style.key not in here}.values()]
         if len(self._styles) + len(new) > MOST_STYLES:
             raise ValueError(f"{MOST_STYLES} styles are the most: remove one first")
         self._wish = self._wish.of_styles(range(len(self._styles)), len(new))
@@ -450,6 +453,25 @@ class Studio(Listener):
         self._move()
         if len(new) < len(styles):
             raise ValueError("this style lies on the table already")
+
+    @property
+    def _has_first_styles(self) -> bool:
+        """Whether the styles are those that lie there to begin with, as they were."""
+        return bool(self._styles) and self._styles == self._first_styles
+
+    @property
+    def _room(self) -> int:
+        """How many styles of one's own there is room for."""
+        return MOST_STYLES - (0 if self._has_first_styles else len(self._styles))
+
+    def _lay_own_styles(self, styles: Sequence[Picture]) -> None:
+        """Lays out what somebody brings: the styles that nobody has chosen make room for it."""
+        before = self._styles, self._wish
+        if self._has_first_styles:
+            self._styles, self._wish = [], self._wish.of_styles(())
+            undo = self._lays_back(*before)
+            self._offer_undo("Your own styles took the place of the samples", undo)
+        self._lay_styles(styles)
 
     def _place(self, message: Mapping[str, Any]) -> int:
         keys = [key for key, _ in self._styles]
@@ -460,12 +482,14 @@ class Studio(Listener):
     def _do_remove_style(self, page: Page, message: Any, parts: Any) -> None:
         place, before = self._place(message), (list(self._styles), self._wish)
         self._arrange([k for k in range(len(self._styles)) if k != place])
+        self._offer_undo(f"{before[0][place][1].name} was removed", self._lays_back(*before))
 
+    def _lays_back(self, styles: list[tuple[str, Picture]], wish: Wish) -> Callable[[], None]:
         def undo() -> None:
-            self._styles, self._wish = before
+            self._styles, self._wish = styles, wish
             self._move()
 
-        self._offer_undo(f"{before[0][place][1].name} was removed", undo)
+        return undo
 
     def _do_move_style(self, page: Page, message: Any, parts: Any) -> None:
         place, to = self._place(message), check_whole("to", message.get("to"), 0)
@@ -803,6 +827,7 @@ class Studio(Listener):
         """Lays out styles to begin with, unless somebody has been faster."""
         if not self._styles:
             self._lay_styles(styles)
+            self._first_styles = list(self._styles)
 
     def _keep_soon(self) -> None:
         if not self._closed and not self._limits.visitors:

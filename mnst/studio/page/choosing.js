@@ -50,10 +50,10 @@ export function makeFiles(studio) {
   }
 
   async function styles(files) {
-    const most = studio.state.limits.styles;
-    const free = most - studio.state.styles.length;
-    if (files.length > free) studio.look({ error: `${most} styles are the most: remove one first` });
-    const { names, buffers } = await read(files.slice(0, free));
+    const { room, limits } = studio.state;
+    if (files.length > room)
+      studio.look({ error: `${limits.styles} styles are the most: remove one first` });
+    const { names, buffers } = await read(files.slice(0, room));
     if (names.length) studio.do("add_styles", { names }, buffers);
   }
 
@@ -100,6 +100,7 @@ export function makeGallery(studio, files) {
   const choose = button("Choose files", () => files.pickStyles(), { class: "primary" });
   const done = button("Done", () => node.close(), { class: "quiet" });
   const node = dialog("Add a style", h("div", { class: "row" }, choose, done), hint, cards);
+  choose.addEventListener("click", () => node.close());
   const isChosen = (name) => studio.state.styles.some((style) => style.name === name);
   const show = cardsIn(cards, studio, toggle, isChosen);
 

@@ -14,6 +14,7 @@
 const NOTHING = {
   photo: null,
   styles: [],
+  room: 4,
   samples: [],
   gallery: [],
   controls: null,
