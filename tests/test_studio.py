@@ -636,6 +636,16 @@ def test_removed_paintings_come_back(table):
     assert table.state["error"]["text"] == "This painting is gone"
 
 
+def test_a_removed_painting_comes_back_when_another_is_done_meanwhile(open_studio):
+    limits = Limits(learning=0.5, visitors=True, paintings=12)
+    page = Viewer(open_studio(limits=limits)).lay(SWIRLS)
+    first = page.painted()
+    page.do("forget", painting=first["id"])
+    second = page.painted()
+    page.do("undo")
+    assert [each["id"] for each in page.state["history"]] == [second["id"], first["id"]]
+
+
 @pytest.mark.parametrize(("kind", "format"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP")])
 def test_a_painting_is_saved_with_its_settings(table, tmp_path, kind, format):
     entry = table.painted()

@@ -742,8 +742,8 @@ class Studio(Listener):
     ) -> None:
         self._store.keep(entry, data, (table.photo, *table.styles), still)
         most = self._limits.paintings
-        if most is not None:
-            self._store.remove(self._store.entries()[most:])
+        if most is not None and (too_many := self._store.entries()[most:]):
+            self._store.remove(too_many)
 
     def _ended(self, entry: Entry) -> None:
         self._entries = self._store.entries()
