@@ -259,6 +259,25 @@ def test_shards_come_to_the_same_and_the_last_writes_the_tables(photos, whole, o
     assert not [*tmp_path.glob("*.claim*")]
 
 
+@pytest.mark.parametrize("of", ["files", "pictures", "gammas"])
+def test_the_last_shard_knows_of_what_is_there_twice(photos, options, tmp_path, of):
+    a, b, again = photos / "a.png", photos / "b.png", tmp_path / "again" / "a.png"
+    again.parent.mkdir()
+    again.write_bytes(a.read_bytes())
+    asked = {
+        "files": ([a, b, again], [0.5]),
+        "pictures": ([photo(4), photo(3), photo(4)], [0.5]),
+        "gammas": ([a], [0.5, 0.25, 0.5]),
+    }
+    listed, gamma = asked[of]
+    given = {**options, "gamma": gamma, "folder": tmp_path}
+    for number in (1, 2):
+        assert not (tmp_path / "sweep.csv").exists()
+        mnst.sweep(listed, STYLES, shard=(number, 2), **given)
+    assert len(table(tmp_path)) == 3
+    assert len(files(tmp_path)) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* failed and is left out")
 def test_the_last_shard_knows_of_what_failed_in_others(photos, options, tmp_path):

@@ -15,7 +15,7 @@ from mnst.painting.gammas import gamma_in_words
 from mnst.painting.options import SceneOptions, those_of
 from mnst.painting.scene import AsRead
 from mnst.recipes import Recipe
-from mnst.sweeping.photos import Photo, Photos
+from mnst.sweeping.photos import Photo, Photos, looks_like
 from mnst.sweeping.shards import Shard
 
 _OF_RUN = ("sigma", "init", "seed")  # options that a picture depends on, and its scene does not
@@ -101,6 +101,13 @@ class Course:
     def total(self) -> int | None:
         """How many runs there are; None of an iterator, which does not say."""
         return len(self.photos) * self.runs_of_a_photo if isinstance(self.photos, list) else None
+
+    @property
+    def fewest_records(self) -> int:
+        """How many records all runs have at the least: what was asked for twice is painted once."""
+        runs = itertools.product(self.recipes, self.read)
+        different = {digest(recipe.as_dict(), gamma) for recipe, gamma in runs}
+        return len({*map(looks_like, self.photos)}) * len(different)
 
     @property
     def kinds(self) -> list[Recipe]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -73,8 +74,7 @@ class Photo:
     @classmethod
     def of(cls, index: int, given: Any) -> Photo:
         """Looks a photo over: reads its file, and keeps nothing of it in memory."""
-        name = images.name_of("photo", given)
-        label = re.sub(r"[^\w.-]", "_", Path(given).stem)[:60] if _is_path(given) else "photo"
+        name, label = images.name_of("photo", given), _label(given)
         try:
             if isinstance(given, str) and images.is_address(given):
                 given = download(given)
@@ -111,6 +111,19 @@ class Photo:
     def loaded(self) -> Photo:
         """Returns it with its contents, to be sent to where there is no such file."""
         return replace(self, given=self.load())
+
+
+def looks_like(given: Any) -> tuple[str, Any]:
+    """Returns what is the same of photos that are the same, without reading a file."""
+    if not _is_path(given):
+        return _label(given), _digest(given, "photo")
+    with contextlib.suppress(OSError):
+        return _label(given), user_path(given).stat().st_size
+    return _label(given), None
+
+
+def _label(given: Any) -> str:
+    return re.sub(r"[^\w.-]", "_", Path(given).stem)[:60] if _is_path(given) else "photo"
 
 
 def _is_path(given: Any) -> bool:

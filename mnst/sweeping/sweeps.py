@@ -188,8 +188,7 @@ def _check_place(folder: Any, shard: Any, collect: bool) -> Path | None:
 
 def _end(course: Course, folder: Folder) -> None:
     """Writes the tables for all shards, where this is the last one."""
-    assert course.total is not None
-    if folder.count() < course.total:  # which is known at once
+    if folder.count() < course.fewest_records:  # which is known without reading photos
         return
     whole = Going(course, Shard(), folder, progress=False)
     if whole.collect():
