@@ -295,6 +295,18 @@ def test_a_film_is_made_of_what_has_been_learnt(open_painter, view):
     assert begun == sorted(begun)
     assert begun[0] == 0 < begun[-1] <= 1
     assert begun[-1] > 0.5  # at the last look, a quarter of a second before
+    assert view.frames  # of what is learnt
+
+
+def test_who_waits_for_a_film_knows_how_long(open_painter, view):
+    painter = open_painter(learning=PATIENCE)
+    painter.rates["live"] = 0.1 / 32**2  # seconds a step, as it was known before
+    painter.show(TABLE, WISH)
+    painter.film(FilmOrder(TABLE, WISH, 2, ".gif"))
+    until(lambda: any(work.kind == "film" and work.seconds_left for work in view.works))
+    first = next(work for work in view.works if work.kind == "film" and work.seconds_left)
+    assert first.seconds_left == pytest.approx(0.1 * 350 * (1 - first.done))
+    painter.stop()
 
 
 def test_a_film_can_be_stopped_while_it_is_learnt(open_painter, view):

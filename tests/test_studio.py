@@ -675,6 +675,18 @@ def test_a_painting_that_is_stopped_is_kept_as_such(table, monkeypatch):
     assert "stopped after 1 steps" in entry["text"]
 
 
+def test_who_waits_for_a_film_sees_the_preview_get_sharper(open_studio):
+    page = Viewer(open_studio(limits=Limits(learning=PATIENCE))).lay(SWIRLS, GLASS)
+    page.do("film", seconds=2, kind="gif")
+    page.until(lambda: page.state["work"]["text"].startswith("Learning"))
+    before = len(page.frames)
+    page.until(lambda: len(page.frames) > before + 1)
+    assert page.state["work"]["kind"] == "film"
+    assert page.state["work"]["can_stop"]
+    page.do("stop").until(lambda: page.state["work"]["kind"] != "film")
+    assert not page.state["history"]
+
+
 def test_a_film_is_kept_and_shown(table):
     table.until(lambda: table.frames)
     table.do("film", seconds=2, kind="webp").until(lambda: table.state["history"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import gc
+import math
 import tempfile
 import threading
 import time
@@ -413,9 +414,8 @@ class BackgroundPainter:
         """Learns from the last two looks how long a step takes, in the full size."""
         looks = live.history[-2:]
         if len(looks) == 2 and looks[1].step >= 2 * (looks[1].step - looks[0].step):
-            height, width = live.settings["sizes"][-1]
             taken = (looks[1].seconds - looks[0].seconds) / (looks[1].step - looks[0].step)
-            self.rates["live"] = taken / (height * width)
+            self.rates["live"] = taken / _pixels(live)
 
     def _rest(self) -> None:
         self._give_turn_back()
@@ -611,7 +611,10 @@ class BackgroundPainter:
         if live.steps < _ENOUGH and not (live.completed or live.learning):
             live.learn(seconds=self._learning)
         while live.learning and live.steps < _ENOUGH:
-            self._listener.working(Work("film", live.steps / _ENOUGH))
+            self._measure(live)
+            rate, steps = self.rates.get("live"), live.steps
+            left = None if rate is None else rate * _pixels(live) * (_ENOUGH - steps)
+            self._listener.working(Work("film", steps / _ENOUGH, left))
             with self._changed:
                 if self._changed.wait_for(lambda: self._stopping or self._closed, _LOOK):
                     return False
@@ -658,6 +661,11 @@ class BackgroundPainter:
         if shown is None or due[:3] != shown[:3]:
             return due
         return due if shown[3] and not due[3] else None
+
+
+def _pixels(live: Live) -> int:
+    """Returns the pixels of the size that is learnt."""
+    return math.prod(live.settings["sizes"][-1])
 
 
 def _live_key(table: Table, wish: Wish) -> Any:

@@ -127,7 +127,7 @@ class Studio(Listener):
         self._entries: list[Entry] = []
         self._showing: str | None = None
         self._comparing: str | None = None
-        self._watching = False  # the painting that is made, not the preview
+        self._watching: str | None = None  # "painting" or "film", if that is waited for
         self._error: str | None = None
         self._note: dict[str, Any] | None = None
         self._undo: Callable[[], None] | None = None
@@ -549,7 +549,7 @@ class Studio(Listener):
     def _move(self) -> None:
         """Has the painter follow, and shows the preview."""
         self._showing = self._comparing = None
-        self._watching = False
+        self._watching = None
         self._changed = True
         self._painter.show(self._table(), self._wish)
         self._keep_soon()
@@ -570,7 +570,7 @@ class Studio(Listener):
     def _order(self, order: Order) -> None:
         self._check_orders()
         self._showing = self._comparing = self._error = None
-        self._watching = True
+        self._watching = "painting"
         self._painter.paint(order)
 
     def _check_orders(self) -> None:
@@ -589,7 +589,7 @@ class Studio(Listener):
         self._check_orders()
         self._painter.film(FilmOrder(table, self._wanted, seconds, suffix))
         self._showing = self._comparing = None
-        self._watching = True
+        self._watching = "film"
 
     def _do_show(self, page: Page, message: Any, parts: Any) -> None:
         self._showing = None if message.get("painting") is None else self._entry(message).id
@@ -690,7 +690,7 @@ class Studio(Listener):
         with self._lock:
             if frame.of == "live":
                 self.image = frame.image
-            elif not self._watching:
+            elif self._watching != "painting":
                 return
             message = {
                 "is": "frame",
@@ -703,7 +703,8 @@ class Studio(Listener):
             }
             if frame.of == "live":
                 self._last_frame = message, [data]
-            if self._watching == (frame.of == "painting"):
+            # Who waits for a film sees the preview that it will be made of get sharper.
+            if (self._watching == "painting") == (frame.of == "painting"):
                 for page in self._pages:
                     page.send(message, [data])
 
@@ -748,7 +749,7 @@ class Studio(Listener):
     def _ended(self, entry: Entry) -> None:
         self._entries = self._store.entries()
         if self._watching and self._painter.orders <= 1:  # which is this one
-            self._showing, self._watching = entry.id, False
+            self._showing, self._watching = entry.id, None
         else:
             self._note = {"text": f"{entry.name} is done: it is in the history", "undo": False}
         self._tell()

@@ -28,7 +28,7 @@ function lookedAt({ state, frame, controls, pictures }) {
     const alt = `The photo ${photo.name}`;
     return { ...photo, url: pictures.url(photo.picture), label: "Photo", alt };
   }
-  const label = { painting: "Painting", film: "Film" }[frame.of] ?? "Preview";
+  const label = frame.of === "painting" ? "Painting" : "Preview";
   const alt = `The photo ${photo.name} painted as ${mixture(styles, controls.form)}`;
   return { ...frame, label, alt };
 }
