@@ -71,14 +71,14 @@ def of_work(work: Work, *, previews: bool, can_stop: bool) -> dict[str, Any]:
         can_stop: Whether something was asked for that can be broken off.
     """
     left = None if work.seconds_left is None else max(1, round(work.seconds_left))
-    learns = "Learning for the film" if left is None else f"Learning: {duration(left)} left"
+    film = "Making the film" if work.done is None else "Learning for the film"
     said = {
         "idle": "The preview is as sharp as it gets" if previews else "",
         "opening": "Getting to know the pictures",
         "live": "The preview is getting sharper",
         "segmenting": "Looking for people",
-        "painting": "Painting" if left is None else f"Painting: {duration(left)} left",
-        "film": "Making the film" if work.done is None else learns,
+        "painting": _with_time("Painting", left),
+        "film": _with_time(film, left),
     }[work.kind]
     done = None if work.done is None else round(work.done, 3)
     return {
@@ -88,6 +88,10 @@ def of_work(work: Work, *, previews: bool, can_stop: bool) -> dict[str, Any]:
         "seconds_left": left,
         "can_stop": can_stop,
     }
+
+
+def _with_time(said: str, left: int | None) -> str:
+    return said if left is None else f"{said}: {duration(left)} left"
 
 
 def in_line(before: int) -> str | None:
