@@ -235,6 +235,17 @@ def test_other_pictures_are_opened_and_a_look_back_costs_nothing(painter, view):
     assert not view.failures
 
 
+def test_a_table_that_was_cleared_and_laid_again_is_painted_again(painter, view):
+    painter.show(TABLE, WISH)
+    until(lambda: view.works and view.works[-1].kind == "idle" and view.frames)
+    until(lambda: not view.frames[-1].rough)
+    painter.show(None, WISH)
+    time.sleep(0.1)
+    before = len(view.frames)
+    painter.show(TABLE, WISH)
+    until(lambda: len(view.frames) > before)
+
+
 def test_a_table_that_can_t_be_opened_is_said_once(painter, view):
     small = Picture.of(np.zeros((1, 1, 3), np.uint8), "dot")
     painter.show(Table(small, (SWIRLS,)), Wish(form=(1.0,), colour=(1.0,)))

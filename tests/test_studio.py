@@ -208,6 +208,23 @@ def test_styles_that_were_chosen_stay_beside_ones_own(open_studio, choice):
     page.until(lambda: page.names == [*expected, "own"])
 
 
+@pytest.mark.slow
+def test_what_is_laid_out_again_has_a_preview_for_those_who_come(open_studio):
+    page = Viewer(open_studio(limits=Limits())).lay(SWIRLS, GLASS)
+    entry = page.painted()
+    page.do("show", painting=None)
+    # Nothing is learnt any more that would be shown anyhow.
+    page.until(lambda: page.frames and page.state["work"]["kind"] == "idle")
+    for again in (
+        lambda: page.do("photo", PHOTO, name="a photo.png"),
+        lambda: page.do("paint_like", painting=entry["id"]),
+    ):
+        again()
+        page.until(lambda: not page.state["busy_opening"])
+        other = Viewer(page.studio)
+        other.until(lambda other=other: other.frames)
+
+
 def test_a_style_lies_there_once(viewer):
     viewer.lay(SWIRLS)
     viewer.do("add_styles", INK, INK, names=["a.png", "b.png"])

@@ -222,6 +222,7 @@ class BackgroundPainter:
         self._wish = Wish()
         self._moved = 0.0  # when the controls were moved last
         self._current: tuple[Any, Live] | None = None  # what is painted live, and its key
+        self._shown: Any = None  # what was painted live last
         self._refused: Any = None  # the key of what could not be opened
         self._tasks: deque[tuple[Callable[[], None], bool]] = deque()  # and if `stop` drops them
         self._task_runs = self._stopping = self._closed = False
@@ -234,6 +235,8 @@ class BackgroundPainter:
         """Takes what lies on the table, and where the controls stand."""
         with self._changed:
             self._check_open()
+            if table != self._table:
+                self._shown = None
             if wish != self._wish or table != self._table:
                 self._moved = time.monotonic()
             self._table, self._wish, self._refused = table, wish, None
@@ -623,13 +626,13 @@ class BackgroundPainter:
     # The brush
 
     def _brush(self) -> None:
-        shown: Any = None
         while True:
             with self._changed:
-                while not self._closed and (due := self._due(shown)) is None:
+                while not self._closed and (due := self._due()) is None:
                     self._changed.wait(self._patience)
                 if self._closed:
                     return
+                self._shown = due
             live, wish, steps, rough = due
             try:
                 painted = live.paint(
@@ -638,7 +641,6 @@ class BackgroundPainter:
                 self._listener.showing(Frame("live", painted, wish, steps, rough))
             except Exception as error:
                 self._listener.failed(one_line(error))
-            shown = due
 
     @property
     def _patience(self) -> float | None:
@@ -652,8 +654,9 @@ class BackgroundPainter:
     def _is_moving(self) -> bool:
         return time.monotonic() - self._moved < _AT_REST
 
-    def _due(self, shown: Any) -> Any:
+    def _due(self) -> Any:
         """Returns what has to be painted live, unless it is what was shown last."""
+        shown = self._shown
         if self._current is None or self._current[0] != self._key():
             return None
         live = self._current[1]
