@@ -231,11 +231,17 @@ class BackgroundPainter:
 
     # What it is told
 
-    def show(self, table: Table | None, wish: Wish) -> None:
-        """Takes what lies on the table, and where the controls stand."""
+    def show(self, table: Table | None, wish: Wish, *, anew: bool = False) -> None:
+        """Takes what lies on the table, and where the controls stand.
+
+        Args:
+            table: None, if something is lacking.
+            wish: Where the controls stand.
+            anew: Show a picture of it, even if it is the one that was shown last.
+        """
         with self._changed:
             self._check_open()
-            if table != self._table:
+            if anew or table != self._table:
                 self._shown = None
             if wish != self._wish or table != self._table:
                 self._moved = time.monotonic()

@@ -434,12 +434,11 @@ class Studio(Listener):
         (self._readers if own else self._fetchers).submit(work)
 
     def _lay_photo(self, photo: Picture) -> None:
-        if self._photo is None or photo.key != self._photo.key:
-            self._last_frame = None
         self._photo = photo
         self._wish = dataclasses.replace(self._wish, keep_people=False)
         self._wants_people, self._mask = False, None
         self._people = {"state": "unknown", "text": "", "picture": None}
+        self._last_frame = None
         if self._quality not in {of.name for of in self._offered()}:
             self._quality = "fine"
         self._move()
@@ -552,7 +551,7 @@ class Studio(Listener):
         self._showing = self._comparing = None
         self._watching = None
         self._changed = True
-        self._painter.show(self._table(), self._wish)
+        self._painter.show(self._table(), self._wish, anew=self._last_frame is None)
         self._keep_soon()
 
     def _table(self) -> Table | None:
