@@ -284,7 +284,7 @@ class BackgroundPainter:
     def stop(self) -> None:
         """Breaks off the painting or film that it is at, and forgets those that were asked for."""
         with self._changed:
-            self._tasks = deque(task for task in self._tasks if not task[1])
+            self._tasks = deque((job, stops) for job, stops in self._tasks if not stops)
             self._stopping = self._task_runs
             self._changed.notify_all()
 
@@ -494,6 +494,7 @@ class BackgroundPainter:
         if key not in self._opened:
             self._listener.working(Work("opening"))
             self._opened[key] = self._opened_live(table, wish)
+        # The oldest goes; what is painted live stays, also while a film is made of another.
         if self._current is not None and self._current[0] in self._opened:
             self._opened.move_to_end(self._current[0])
         self._opened.move_to_end(key)
